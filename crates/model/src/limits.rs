@@ -1,0 +1,66 @@
+//! Every bound of the system. The unit is in the name; the reason stands beside it.
+
+/// Longest database name: file systems and dashboards show it.
+pub const DATABASE_NAME_BYTES: usize = 64;
+/// Longest table, tag or field name: what Telegraf and OTel emit stays far below.
+pub const ITEM_NAME_BYTES: usize = 255;
+/// Longest slug of a name in a path: 255-byte file systems, ids are appended.
+pub const SLUG_BYTES: usize = 100;
+/// Columns of one table: readers load every column row of a catalog after each schema change.
+pub const TABLE_COLUMNS: usize = 2_000;
+/// Tables of one server: measured limit of the catalog (`first query after a schema change`).
+pub const TABLES: usize = 10_000;
+/// Columns of all tables together: measured limit of the catalog.
+pub const CATALOG_COLUMNS: usize = 1_000_000;
+/// Nesting of a MessagePack body: the deepest legal shape has four levels.
+pub const MSGPACK_DEPTH: usize = 8;
+/// Cells (rows × columns) one request may carry: bounds padding of sparse rows.
+pub const REQUEST_CELLS: usize = 64 << 20;
+/// Tables one request may touch.
+pub const REQUEST_TABLES: usize = 1_000;
+/// Bad lines or items an answer names: a longer list helps nobody.
+pub const REPORTED_LINES: usize = 1_000;
+/// Bytes of one string value.
+pub const STRING_VALUE_BYTES: usize = 16 << 20;
+/// Members of a gzip or zstd body: each costs a decoder reset.
+pub const INFLATE_MEMBERS: usize = 10_000;
+/// Distinct values a dictionary column may hold in one hot generation.
+pub const DICTIONARY_VALUES: usize = 65_536;
+/// Rows after which a column's share of distinct values is judged.
+pub const DICTIONARY_JUDGED_ROWS: usize = 65_536;
+/// Times a request is resolved again after a schema change under it.
+pub const RESOLVE_ATTEMPTS: usize = 8;
+/// One log segment.
+pub const LOG_SEGMENT_BYTES: u64 = 64 << 20;
+/// Bytes one group commit gathers: a sync costs the same up to about this size.
+pub const LOG_GROUP_BYTES: usize = 8 << 20;
+/// Requests one group commit gathers.
+pub const LOG_GROUP_RECORDS: usize = 4_096;
+/// Requests that wait for the log; more are refused with a retry hint.
+pub const LOG_QUEUE_RECORDS: usize = 8_192;
+/// Rows of one hot chunk after coalescing: one engine batch reads several.
+pub const HOT_CHUNK_ROWS: usize = 65_536;
+/// Chunks of one size that are merged into one of the next.
+pub const HOT_CHUNK_FANOUT: usize = 8;
+/// Rows of one Parquet row group: larger ones lose pruning (measured).
+pub const ROW_GROUP_ROWS: usize = 122_880;
+/// Hours that get a file of their own in one flush of one table.
+pub const FLUSH_HOUR_FILES: usize = 12;
+/// Wider files of one flush of one table (day, month or year).
+pub const FLUSH_WIDE_FILES: usize = 4;
+/// Catalog jobs that share one transaction.
+pub const CATALOG_SHARED_JOBS: usize = 256;
+/// Snapshots kept in the catalog unless younger than the expiry age.
+pub const SNAPSHOTS: usize = 2_000;
+/// Longest SQL text.
+pub const SQL_BYTES: usize = 1 << 20;
+/// Nesting of SQL expressions and queries.
+pub const SQL_DEPTH: usize = 50;
+/// Idempotency keys remembered.
+pub const IDEMPOTENCY_KEYS: usize = 1_000_000;
+/// How long an idempotency key is remembered, in seconds.
+pub const IDEMPOTENCY_SECONDS: i64 = 24 * 3600;
+/// Longest idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+/// Longest remembered answer to a keyed request.
+pub const IDEMPOTENCY_ANSWER_BYTES: usize = 4 << 10;

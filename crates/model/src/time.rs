@@ -1,0 +1,146 @@
+use crate::limits;
+
+/// Microseconds in one hour.
+pub const HOUR_US: i64 = 3_600_000_000;
+
+/// Why a number is no instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TimeError {
+    #[error("time {0} is outside the years 0001 to 9999")]
+    Range(i64),
+    #[error("time is not a finite number")]
+    NotFinite,
+}
+
+/// First and last instant that every reader can print: the years 0001 to 9999.
+pub const MIN_US: i64 = -62_135_596_800_000_000;
+pub const MAX_US: i64 = 253_402_300_799_999_999;
+
+/// An instant: microseconds since 1970 in UTC, and the nanoseconds (0–999) below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant {
+    pub us: i64,
+    pub ns: i16,
+}
+
+/// Reads a client's epoch number, its unit judged by magnitude: below 1e10 seconds, below 1e13
+/// milliseconds, below 1e16 microseconds, else nanoseconds, by absolute value. Nanoseconds below
+/// the microsecond are cut towards the past, as every MessagePack client expects.
+#[inline]
+pub fn by_magnitude(value: i64) -> Result<i64, TimeError> {
+    let us = match value.unsigned_abs() {
+        0..10_000_000_000 => value * 1_000_000,
+        10_000_000_000..10_000_000_000_000 => value * 1_000,
+        10_000_000_000_000..10_000_000_000_000_000 => value,
+        _ => value.div_euclid(1_000),
+    };
+    check(us)
+}
+
+/// As [`by_magnitude`] for a float; fractions of the unit are kept to the microsecond.
+pub fn float_by_magnitude(value: f64) -> Result<i64, TimeError> {
+    if !value.is_finite() {
+        return Err(TimeError::NotFinite);
+    }
+    let us = match value.abs() {
+        a if a < 1e10 => value * 1e6,
+        a if a < 1e13 => value * 1e3,
+        a if a < 1e16 => value,
+        _ => value / 1e3,
+    };
+    check(us.round() as i64)
+}
+
+/// `us`, if it lies in the years 0001 to 9999.
+#[inline]
+pub fn check(us: i64) -> Result<i64, TimeError> {
+    if (MIN_US..=MAX_US).contains(&us) { Ok(us) } else { Err(TimeError::Range(us)) }
+}
+
+/// The unit of line-protocol timestamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// By the magnitude of each value, as [`by_magnitude`].
+    Auto,
+    Nanosecond,
+    Microsecond,
+    Millisecond,
+    Second,
+    Minute,
+    Hour,
+}
+
+impl Precision {
+    /// Parses every spelling that the v1, v2 and v3 clients send.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "auto" => Precision::Auto,
+            "n" | "ns" | "nanosecond" => Precision::Nanosecond,
+            "u" | "us" | "µ" | "µs" | "microsecond" => Precision::Microsecond,
+            "ms" | "millisecond" => Precision::Millisecond,
+            "s" | "second" => Precision::Second,
+            "m" | "minute" => Precision::Minute,
+            "h" | "hour" => Precision::Hour,
+            _ => return None,
+        })
+    }
+
+    /// The instant that `value` names in this unit.
+    #[inline]
+    pub fn instant(self, value: i64) -> Result<Instant, TimeError> {
+        let scaled = |by: i64| value.checked_mul(by).ok_or(TimeError::Range(value));
+        let (us, ns) = match self {
+            Precision::Auto if value.unsigned_abs() < 10_000_000_000_000_000 => (by_magnitude(value)?, 0),
+            Precision::Auto | Precision::Nanosecond => (value.div_euclid(1_000), value.rem_euclid(1_000) as i16),
+            Precision::Microsecond => (value, 0),
+            Precision::Millisecond => (scaled(1_000)?, 0),
+            Precision::Second => (scaled(1_000_000)?, 0),
+            Precision::Minute => (scaled(60_000_000)?, 0),
+            Precision::Hour => (scaled(HOUR_US)?, 0),
+        };
+        Ok(Instant { us: check(us)?, ns })
+    }
+}
+
+const _: () = assert!(limits::ITEM_NAME_BYTES < u16::MAX as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_is_judged_by_the_magnitude_of_the_absolute_value() {
+        let cases = [
+            (0, 0),
+            (1_700_000_000, 1_700_000_000_000_000),
+            (9_999_999_999, 9_999_999_999_000_000),
+            (10_000_000_000, 10_000_000_000_000),
+            (1_700_000_000_123, 1_700_000_000_123_000),
+            (9_999_999_999_999, 9_999_999_999_999_000),
+            (10_000_000_000_000, 10_000_000_000_000),
+            (1_700_000_000_123_456, 1_700_000_000_123_456),
+            (1_700_000_000_123_456_789, 1_700_000_000_123_456),
+            (-1_700_000_000_123, -1_700_000_000_123_000),
+            (-86_400, -86_400_000_000),
+            (-1_700_000_000_123_456_789, -1_700_000_000_123_457),
+        ];
+        for (given, us) in cases {
+            assert_eq!(by_magnitude(given), Ok(us), "{given}");
+        }
+        assert_eq!(by_magnitude(i64::MIN), Ok(i64::MIN.div_euclid(1000)));
+    }
+
+    #[test]
+    fn a_float_keeps_its_fraction_to_the_microsecond() {
+        assert_eq!(float_by_magnitude(1_700_000_000.25), Ok(1_700_000_000_250_000));
+        assert_eq!(float_by_magnitude(1_700_000_000_000.5), Ok(1_700_000_000_000_500));
+        assert_eq!(float_by_magnitude(f64::NAN), Err(TimeError::NotFinite));
+    }
+
+    #[test]
+    fn nanoseconds_below_zero_are_split_towards_the_past() {
+        let instant = Precision::Nanosecond.instant(-1).unwrap();
+        assert_eq!(instant, Instant { us: -1, ns: 999 });
+        assert!(Precision::Hour.instant(i64::MAX).is_err());
+    }
+}

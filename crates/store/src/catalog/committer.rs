@@ -1,0 +1,455 @@
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use model::schema::Change;
+use model::{Column, ColumnId, ColumnType, DatabaseName, ItemName, Lsn, Role, TableId, TableMode, TableSchema, fold, limits};
+
+use super::lake::{Draft, Lake};
+use crate::error::{Error, Result};
+use crate::file::NewDataFile;
+use crate::fatal;
+use crate::shared::Shared;
+use crate::view::{DataFile, Database, Table, TableInfo, View};
+
+/// Average commits a second; a burst may use up to [`BURST`] saved ones.
+const COMMITS_PER_SECOND: f64 = 4.0;
+const BURST: f64 = 400.0;
+const QUEUE: usize = 1_024;
+
+/// What a request needs before it can be resolved.
+#[derive(Debug, Clone)]
+pub struct Want {
+    pub table: ItemName,
+    /// For a table that does not exist yet.
+    pub mode: TableMode,
+    pub changes: Vec<Change>,
+}
+
+/// Files of one table's flush, durable and unknown to the catalog.
+#[derive(Debug)]
+pub struct FlushedTable {
+    pub table: TableId,
+    pub expected: Lsn,
+    pub to: Lsn,
+    pub files: Vec<NewDataFile>,
+    pub columns: Vec<ColumnId>,
+}
+
+type Reply<T> = SyncSender<Result<T>>;
+
+/// One piece of work for the catalog.
+#[derive(Debug)]
+pub enum Job {
+    Define { database: DatabaseName, wants: Vec<Want>, reply: Reply<()> },
+    CreateDatabase { database: DatabaseName, reply: Reply<i64> },
+    DropTable { table: TableId, reply: Reply<()> },
+    Flush { table: FlushedTable, reply: Reply<()> },
+    Expire { oldest_us: i64, reply: Reply<usize> },
+}
+
+/// Hands jobs to the catalog's thread.
+#[derive(Debug)]
+pub struct Committer {
+    queue: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<Lake>>,
+}
+
+impl Committer {
+    pub fn start(lake: Lake, shared: Arc<Shared>) -> Result<Self> {
+        let (queue, jobs) = sync_channel(QUEUE);
+        let worker = Worker { lake, shared, jobs, tokens: BURST, refilled: Instant::now() };
+        let thread = std::thread::Builder::new()
+            .name("catalog".into())
+            .spawn(move || worker.run())
+            .map_err(Error::io("cannot start thread", "catalog".as_ref()))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Queues a job; its reply comes over its own channel.
+    pub fn submit(&self, job: Job) -> Result<()> {
+        let queue = self.queue.as_ref().ok_or(Error::QueueFull)?;
+        match queue.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(job)) => queue.send(job).map_err(|_| Error::QueueFull),
+            Err(TrySendError::Disconnected(_)) => Err(Error::QueueFull),
+        }
+    }
+
+    /// Queues a job and waits for its outcome; blocks the thread.
+    pub fn wait<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T> {
+        let (reply, answer) = sync_channel(1);
+        self.submit(job(reply))?;
+        answer.recv().map_err(|_| Error::Inconsistent("the catalog's thread has ended".into()))?
+    }
+
+    /// Ends the thread and gives the connection back.
+    pub fn stop(mut self) -> Option<Lake> {
+        self.queue = None;
+        self.thread.take().and_then(|t| t.join().ok())
+    }
+}
+
+struct Worker {
+    lake: Lake,
+    shared: Arc<Shared>,
+    jobs: Receiver<Job>,
+    tokens: f64,
+    refilled: Instant,
+}
+
+/// Sends a job's outcome once the commit stands.
+type Answer = Box<dyn FnOnce(Result<()>)>;
+
+impl Worker {
+    fn run(mut self) -> Lake {
+        while let Ok(first) = self.jobs.recv() {
+            let batch = self.gather(first);
+            self.commit(batch);
+        }
+        self.lake
+    }
+
+    /// Takes a commit token, gathering whoever else waits meanwhile.
+    fn gather(&mut self, first: Job) -> Vec<Job> {
+        let mut batch = vec![first];
+        loop {
+            while batch.len() < limits::CATALOG_SHARED_JOBS {
+                match self.jobs.try_recv() {
+                    Ok(job) => batch.push(job),
+                    Err(_) => break,
+                }
+            }
+            let elapsed = self.refilled.elapsed().as_secs_f64();
+            self.refilled = Instant::now();
+            self.tokens = (self.tokens + elapsed * COMMITS_PER_SECOND).min(BURST);
+            if self.tokens >= 1.0 || batch.len() >= limits::CATALOG_SHARED_JOBS {
+                self.tokens = (self.tokens - 1.0).max(0.0);
+                return batch;
+            }
+            let wait = Duration::from_secs_f64((1.0 - self.tokens) / COMMITS_PER_SECOND);
+            match self.jobs.recv_timeout(wait) {
+                Ok(job) => batch.push(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return batch,
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: Vec<Job>) {
+        let shared = Arc::clone(&self.shared);
+        // held to the swap: a seal in between could write a column that is about to give way
+        let _schema = shared.schema.lock();
+        let mut draft = match self.lake.begin() {
+            Ok(draft) => draft,
+            Err(error) => return fail_all(batch, &error),
+        };
+        let mut working = View::clone(&self.shared.view());
+        let mut done: Vec<(Effects, Answer)> = Vec::with_capacity(batch.len());
+        for job in batch {
+            let saved = (draft.clone(), working.clone());
+            if let Err(error) = self.lake.execute_batch("SAVEPOINT participant") {
+                refuse(job, error);
+                continue;
+            }
+            let (outcome, answer) = self.apply(job, &mut draft, &mut working);
+            match outcome {
+                Ok(effects) => {
+                    let _ = self.lake.execute_batch("RELEASE participant");
+                    done.push((effects, answer));
+                }
+                Err(error) => {
+                    let _ = self.lake.execute_batch("ROLLBACK TO participant; RELEASE participant");
+                    (draft, working) = saved;
+                    answer(Err(error));
+                }
+            }
+        }
+        let finished = if draft.is_empty() { Ok(()) } else { self.lake.finish(&draft, self.shared.clock.now_us()) };
+        if let Err(error) = finished {
+            let _ = self.lake.execute_batch("ROLLBACK");
+            let text = error.to_string();
+            done.into_iter().for_each(|(_, answer)| answer(Err(Error::Inconsistent(text.clone()))));
+            return;
+        }
+        crate::failpoint::hit("catalog.commit.before");
+        if let Err(error) = self.lake.execute_batch("COMMIT") {
+            match self.lake.execute_batch("ROLLBACK") {
+                // nothing was committed: the jobs failed, no more
+                Ok(()) if matches!(&error, Error::Catalog(e) if is_full(e)) => {
+                    let text = error.to_string();
+                    done.into_iter().for_each(|(_, a)| a(Err(Error::Inconsistent(text.clone()))));
+                    return;
+                }
+                // the outcome is unknown: only a new start can tell
+                _ => fatal::exit_io("catalog COMMIT", &error),
+            }
+        }
+        crate::failpoint::hit("catalog.commit.after");
+        let snapshot = if draft.is_empty() { None } else { Some(draft.snapshot) };
+        let answers = fatal::or_abort("publishing a committed catalog change", || {
+            let mut answers = Vec::with_capacity(done.len());
+            self.shared.publish(|view| {
+                for (effects, answer) in done {
+                    effects.into_iter().for_each(|effect| effect(view));
+                    answers.push(answer);
+                }
+                if let Some(snapshot) = snapshot {
+                    view.snapshot = snapshot;
+                }
+            });
+            answers
+        });
+        answers.into_iter().for_each(|answer| answer(Ok(())));
+    }
+
+    fn apply(&self, job: Job, draft: &mut Draft, working: &mut View) -> (Result<Effects>, Answer) {
+        match job {
+            Job::Define { database, wants, reply } => {
+                (self.define(draft, working, &database, &wants), done_with(reply, ()))
+            }
+            Job::CreateDatabase { database, reply } => {
+                let now = self.shared.clock.now_us();
+                let outcome = match working.database(database.as_str()) {
+                    Some(_) => Err(Error::DatabaseExists(database.to_string())),
+                    None => self.define(draft, working, &database, &[]),
+                };
+                (outcome, done_with(reply, now))
+            }
+            Job::DropTable { table, reply } => (self.drop_table(draft, working, table), done_with(reply, ())),
+            Job::Flush { table, reply } => (self.flush(draft, working, table), done_with(reply, ())),
+            Job::Expire { oldest_us, reply } => {
+                
+                match self.lake.expire(oldest_us) {
+                    Ok(gone) => (Ok(Vec::new()), done_with(reply, gone)),
+                    Err(error) => (Err(error), done_with(reply, 0)),
+                }
+            }
+        }
+    }
+
+    /// Creates what is missing of a database, its tables and their columns.
+    fn define(&self, draft: &mut Draft, working: &mut View, database: &DatabaseName, wants: &[Want]) -> Result<Effects> {
+        let mut effects: Effects = Vec::new();
+        if working.database(database.as_str()).is_none() {
+            let created = Arc::new(self.lake.create_database(draft, database.as_str(), self.shared.clock.now_us())?);
+            apply_to(working, &mut effects, move |view| {
+                view.databases.insert(fold(&created.name).into(), Arc::clone(&created));
+            });
+        }
+        for want in wants {
+            let owner = working.database(database.as_str()).cloned();
+            let owner = owner.ok_or_else(|| Error::Inconsistent("a database vanished while it was made".into()))?;
+            let known = working.table(database.as_str(), want.table.as_str()).map(|t| Arc::clone(&t.info));
+            let info = match known {
+                Some(info) => info,
+                None => self.create_table(draft, working, &mut effects, &owner, want)?,
+            };
+            let changed = self.change_columns(draft, &info, &want.changes)?;
+            if let Some(changed) = changed {
+                let changed = Arc::new(changed);
+                apply_to(working, &mut effects, move |view| replace_info(view, &changed));
+            }
+        }
+        Ok(effects)
+    }
+
+    fn create_table(
+        &self,
+        draft: &mut Draft,
+        working: &mut View,
+        effects: &mut Effects,
+        owner: &Arc<Database>,
+        want: &Want,
+    ) -> Result<Arc<TableInfo>> {
+        if working.tables.len() >= limits::TABLES {
+            return Err(Error::Tables);
+        }
+        let (id, path) = self.lake.create_table(draft, owner, want.table.as_str(), want.mode)?;
+        let info = Arc::new(TableInfo {
+            id,
+            database: owner.id,
+            name: want.table.shared(),
+            path: path.into(),
+            mode: want.mode,
+            schema: Arc::new(TableSchema::new(Vec::new())),
+            casts: Arc::default(),
+            epoch: 0,
+        });
+        let database = fold(&owner.name);
+        let added = Arc::clone(&info);
+        apply_to(working, effects, move |view| {
+            if let Some(database) = view.databases.get_mut(database.as_str()) {
+                Arc::make_mut(database).tables.insert(fold(&added.name).into(), added.id);
+            }
+            let info = Arc::clone(&added);
+            let table =
+                Table { info, files: imbl::Vector::new(), file_rows: 0, hot: Default::default(), flushed: Lsn(0) };
+            view.tables.insert(added.id, Arc::new(table));
+        });
+        Ok(info)
+    }
+
+    /// The table as it is after `changes`; `None` when somebody else made them all already.
+    fn change_columns(&self, draft: &mut Draft, info: &TableInfo, changes: &[Change]) -> Result<Option<TableInfo>> {
+        let mut columns = info.schema.columns().to_vec();
+        let mut casts = Vec::clone(&info.casts);
+        let mut epoch = info.epoch;
+        let before = (columns.clone(), casts.len());
+        for change in changes {
+            match change {
+                Change::Add { name, ty, role, provisional } => {
+                    if columns.iter().any(|c| c.name.eq_ignore_ascii_case(name)) {
+                        continue;
+                    }
+                    let id = self.lake.next_column_id(info.id)?;
+                    let (name, persisted) = (Arc::clone(name), false);
+                    let column =
+                        Column { id, name, ty: *ty, role: *role, provisional: *provisional, persisted };
+                    self.lake.add_column(draft, info.id, &column)?;
+                    columns.push(column);
+                }
+                Change::Replace { from, ty, role } => {
+                    let Some(at) = columns.iter().position(|c| c.id == *from) else { continue };
+                    let old = columns[at].clone();
+                    if old.persisted && !old.provisional {
+                        continue; // a file holds it by now: the next resolve refuses the rows
+                    }
+                    columns.remove(at);
+                    let id = self.lake.next_column_id(info.id)?;
+                    let column = Column { id, ty: *ty, role: *role, provisional: false, persisted: false, ..old };
+                    self.lake.end_column(draft, info.id, *from, id)?;
+                    self.lake.add_column(draft, info.id, &column)?;
+                    casts.push((*from, id, *ty));
+                    columns.push(column);
+                    epoch += 1;
+                }
+                Change::SetRole { column, role } => {
+                    if let Some(known) = columns.iter_mut().find(|c| c.id == *column && c.role == Role::None) {
+                        self.lake.set_role(info.id, *column, *role)?;
+                        known.role = *role;
+                        epoch += 1;
+                    }
+                }
+            }
+        }
+        if columns.len() > limits::TABLE_COLUMNS {
+            let error = model::FitError::Columns;
+            return Err(Error::Fit { table: info.name.to_string(), rows: Vec::new(), error });
+        }
+        if (&columns, casts.len()) == (&before.0, before.1) {
+            return Ok(None);
+        }
+        let schema = Arc::new(TableSchema::new(columns));
+        Ok(Some(TableInfo { schema, casts: Arc::new(casts), epoch, ..info.clone() }))
+    }
+
+    fn drop_table(&self, draft: &mut Draft, working: &mut View, table: TableId) -> Result<Effects> {
+        let mut effects: Effects = Vec::new();
+        if working.tables.contains_key(&table) {
+            self.lake.drop_table(draft, table)?;
+            apply_to(working, &mut effects, move |view| {
+                let Some(gone) = view.tables.remove(&table) else { return };
+                let names: Vec<_> = view.databases.iter().map(|(k, d)| (k.clone(), d.id)).collect();
+                for (key, _) in names.into_iter().filter(|(_, id)| *id == gone.info.database) {
+                    if let Some(database) = view.databases.get_mut(&key) {
+                        Arc::make_mut(database).tables.remove(fold(&gone.info.name).as_str());
+                    }
+                }
+            });
+        }
+        Ok(effects)
+    }
+
+    fn flush(&self, draft: &mut Draft, working: &mut View, flushed: FlushedTable) -> Result<Effects> {
+        let table = working.tables.get(&flushed.table).cloned();
+        let Some(table) = table else {
+            return Err(Error::Inconsistent(format!("table {} ended while it was flushed", flushed.table)));
+        };
+        let mut added = Vec::with_capacity(flushed.files.len());
+        let mut run = None;
+        for file in &flushed.files {
+            let id = self.lake.add_file(draft, &table.info, file, run)?;
+            run.get_or_insert(id);
+            added.push(Arc::new(DataFile {
+                id,
+                path: file.path.as_str().into(),
+                rows: file.rows,
+                bytes: file.bytes,
+                crc32c: file.crc32c,
+                lsn_min: file.lsn_min,
+                lsn_max: file.lsn_max,
+                run: run.unwrap_or(id),
+                producer: 0,
+                time_min: file.time_min,
+                time_max: file.time_max,
+                sort_key: file.sort_key.clone(),
+                bounds: file.bounds.clone(),
+            }));
+        }
+        self.lake.persist_columns(flushed.table, &flushed.columns)?;
+        self.lake.move_watermark(&super::hex(&self.shared.log_id), flushed.table, flushed.expected, flushed.to)?;
+        let mut effects: Effects = Vec::new();
+        apply_to(working, &mut effects, move |view| {
+            if let Some(table) = view.edit(flushed.table) {
+                table.file_rows += added.iter().map(|f| f.rows).sum::<u64>();
+                added.iter().for_each(|f| table.files.push_back(Arc::clone(f)));
+                table.hot.sealed = None;
+                table.flushed = flushed.to;
+            }
+        });
+        Ok(effects)
+    }
+}
+
+/// Changes to put into the live View once they are committed.
+type Effects = Vec<Box<dyn Fn(&mut View)>>;
+
+/// Applies a change to the working copy now and to the live View after COMMIT.
+fn apply_to(working: &mut View, effects: &mut Effects, change: impl Fn(&mut View) + 'static) {
+    change(working);
+    effects.push(Box::new(change));
+}
+
+/// Puts a new schema in place; hot rows of a column that gave way move to its successor.
+fn replace_info(view: &mut View, info: &Arc<TableInfo>) {
+    if let Some(table) = view.edit(info.id) {
+        let moved: Vec<(ColumnId, ColumnId, ColumnType)> =
+            info.casts.iter().filter(|c| !table.info.casts.contains(c)).copied().collect();
+        if !moved.is_empty() {
+            table.hot = table.hot.with_columns_moved(&moved);
+        }
+        // a seal may have marked columns meanwhile
+        table.info = Arc::clone(info);
+    }
+}
+
+fn done_with<T: 'static>(reply: Reply<T>, value: T) -> Answer {
+    Box::new(move |outcome| {
+        let _ = reply.try_send(outcome.map(|()| value));
+    })
+}
+
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+}
+
+fn fail_all(batch: Vec<Job>, error: &Error) {
+    let text = error.to_string();
+    batch.into_iter().for_each(|job| refuse(job, Error::Inconsistent(text.clone())));
+}
+
+fn refuse(job: Job, error: Error) {
+    match job {
+        Job::Define { reply, .. } | Job::DropTable { reply, .. } | Job::Flush { reply, .. } => {
+            let _ = reply.try_send(Err(error));
+        }
+        Job::CreateDatabase { reply, .. } => {
+            let _ = reply.try_send(Err(error));
+        }
+        Job::Expire { reply, .. } => {
+            let _ = reply.try_send(Err(error));
+        }
+    }
+}

@@ -1,0 +1,331 @@
+use std::collections::BTreeSet;
+
+use chrono::{TimeZone, Utc};
+use model::{ColumnId, DatabaseId, Lsn, TableId};
+use rusqlite::{Connection, params};
+
+use crate::error::{Error, Result};
+use crate::file::NewDataFile;
+use crate::random;
+use crate::view::{Database, TableInfo};
+
+/// The catalog's only connection that writes.
+#[derive(Debug)]
+pub struct Lake {
+    pub(super) connection: Connection,
+}
+
+/// Text of a DuckLake timestamp.
+pub(super) fn timestamp(us: i64) -> String {
+    Utc.timestamp_micros(us).single().unwrap_or_default().format("%Y-%m-%d %H:%M:%S%.6f+00").to_string()
+}
+
+/// The counters of the newest snapshot and what the snapshot in the making changes.
+/// They are read inside the transaction, never remembered.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    pub snapshot: u64,
+    pub schema_version: u64,
+    next_catalog_id: u64,
+    next_file_id: u64,
+    after: String,
+    changes: BTreeSet<String>,
+    altered: BTreeSet<u64>,
+    is_ddl: bool,
+}
+
+impl Draft {
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    fn catalog_id(&mut self) -> u64 {
+        self.next_catalog_id += 1;
+        self.next_catalog_id - 1
+    }
+
+    fn file_id(&mut self) -> u64 {
+        self.next_file_id += 1;
+        self.next_file_id - 1
+    }
+
+    fn alter(&mut self, table: TableId, change: String) {
+        self.is_ddl = true;
+        self.altered.insert(table.0);
+        self.changes.insert(change);
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl Lake {
+    pub(super) fn new(connection: Connection) -> Self {
+        connection.set_prepared_statement_cache_capacity(64);
+        Self { connection }
+    }
+
+    pub(super) fn begin(&self) -> Result<Draft> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let draft = self.connection.query_row(
+            "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id, snapshot_time
+             FROM ducklake_snapshot ORDER BY snapshot_id DESC LIMIT 1",
+            [],
+            |r| {
+                Ok(Draft {
+                    snapshot: r.get::<_, u64>(0)? + 1,
+                    schema_version: r.get(1)?,
+                    next_catalog_id: r.get(2)?,
+                    next_file_id: r.get(3)?,
+                    after: r.get(4)?,
+                    changes: BTreeSet::new(),
+                    altered: BTreeSet::new(),
+                    is_ddl: false,
+                })
+            },
+        )?;
+        Ok(draft)
+    }
+
+    pub(super) fn execute_batch(&self, sql: &str) -> Result<()> {
+        Ok(self.connection.execute_batch(sql)?)
+    }
+
+    /// Writes the snapshot rows; COMMIT is the caller's.
+    pub(super) fn finish(&self, draft: &Draft, now_us: i64) -> Result<()> {
+        let version = draft.schema_version + u64::from(draft.is_ddl);
+        // snapshot times rise strictly, whatever the clock does
+        let now = timestamp(now_us);
+        let now = if now > draft.after { now } else { self.just_after(&draft.after)? };
+        self.run(
+            "INSERT INTO ducklake_snapshot VALUES (?, ?, ?, ?, ?)",
+            params![draft.snapshot, now, version, draft.next_catalog_id, draft.next_file_id],
+        )?;
+        let changes = draft.changes.iter().cloned().collect::<Vec<_>>().join(",");
+        self.run(
+            "INSERT INTO ducklake_snapshot_changes VALUES (?, ?, NULL, NULL, NULL)",
+            params![draft.snapshot, changes],
+        )?;
+        for table in &draft.altered {
+            self.run(
+                "INSERT INTO ducklake_schema_versions VALUES (?, ?, ?)",
+                params![draft.snapshot, version, table],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn just_after(&self, text: &str) -> Result<String> {
+        let parsed = chrono::DateTime::parse_from_str(&format!("{text}00"), "%Y-%m-%d %H:%M:%S%.f%z")
+            .map_err(|e| Error::Inconsistent(format!("snapshot time {text:?}: {e}")))?;
+        Ok(timestamp(parsed.timestamp_micros() + 1))
+    }
+
+    fn run(&self, sql: &str, values: impl rusqlite::Params) -> Result<usize> {
+        Ok(self.connection.prepare_cached(sql)?.execute(values)?)
+    }
+
+    pub(super) fn create_database(&self, draft: &mut Draft, name: &str, now_us: i64) -> Result<Database> {
+        let id = draft.catalog_id();
+        let path = format!("{}-{id}/", crate::layout::slug(name));
+        self.run(
+            "INSERT INTO ducklake_schema VALUES (?, ?, ?, NULL, ?, ?, 1)",
+            params![id, random::uuid(), draft.snapshot, name, path],
+        )?;
+        self.run("INSERT INTO tw_database VALUES (?, ?)", params![id, now_us])?;
+        draft.is_ddl = true;
+        draft.changes.insert(format!("created_schema:{}", quoted(name)));
+        Ok(Database {
+            id: DatabaseId(id),
+            name: name.into(),
+            path: path.into(),
+            created_us: now_us,
+            tables: imbl::OrdMap::new(),
+        })
+    }
+
+    /// The table's id and path; its columns come by [`Lake::add_column`] in the same snapshot.
+    pub(super) fn create_table(
+        &self,
+        draft: &mut Draft,
+        database: &Database,
+        name: &str,
+        mode: model::TableMode,
+    ) -> Result<(TableId, String)> {
+        let id = TableId(draft.catalog_id());
+        let path = format!("{}-{id}/", crate::layout::slug(name));
+        self.run(
+            "INSERT INTO ducklake_table VALUES (?, ?, ?, NULL, ?, ?, ?, 1)",
+            params![id.0, random::uuid(), draft.snapshot, database.id.0, name, path],
+        )?;
+        self.run("INSERT INTO ducklake_table_stats VALUES (?, 0, 0, 0)", [id.0])?;
+        let mode = match mode {
+            model::TableMode::Append => "append",
+            model::TableMode::Last => "last",
+        };
+        self.run("INSERT INTO tw_table VALUES (?, ?)", params![id.0, mode])?;
+        draft.alter(id, format!("created_table:{}.{}", quoted(&database.name), quoted(name)));
+        Ok((id, path))
+    }
+
+    pub(super) fn next_column_id(&self, table: TableId) -> Result<ColumnId> {
+        let sql = "SELECT coalesce(max(column_id), 0) + 1 FROM ducklake_column WHERE table_id = ?";
+        Ok(ColumnId(self.connection.prepare_cached(sql)?.query_row([table.0], |r| r.get(0))?))
+    }
+
+    pub(super) fn add_column(&self, draft: &mut Draft, table: TableId, column: &model::Column) -> Result<()> {
+        let id = column.id.0;
+        self.run(
+            "INSERT INTO ducklake_column VALUES (?, ?, NULL, ?, ?, ?, ?, NULL, 'NULL', 1, NULL, 'literal', 'duckdb')",
+            params![id, draft.snapshot, table.0, id, &*column.name, column.ty.ducklake()],
+        )?;
+        self.run(
+            "INSERT INTO tw_column VALUES (?, ?, ?, ?, ?)",
+            params![table.0, id, column.role.as_str(), column.provisional, column.persisted],
+        )?;
+        draft.alter(table, format!("altered_table:{table}"));
+        Ok(())
+    }
+
+    pub(super) fn end_column(&self, draft: &mut Draft, table: TableId, from: ColumnId, to: ColumnId) -> Result<()> {
+        self.run(
+            "UPDATE ducklake_column SET end_snapshot = ? WHERE table_id = ? AND column_id = ? AND end_snapshot IS NULL",
+            params![draft.snapshot, table.0, from.0],
+        )?;
+        // a column that begins and ends in one snapshot was never visible
+        self.run(
+            "DELETE FROM ducklake_column WHERE table_id = ? AND column_id = ? AND begin_snapshot = end_snapshot",
+            params![table.0, from.0],
+        )?;
+        self.run("INSERT INTO tw_cast VALUES (?, ?, ?)", params![table.0, from.0, to.0])?;
+        draft.alter(table, format!("altered_table:{table}"));
+        Ok(())
+    }
+
+    pub(super) fn set_role(&self, table: TableId, column: ColumnId, role: model::Role) -> Result<()> {
+        self.run(
+            "UPDATE tw_column SET role = ? WHERE table_id = ? AND column_id = ?",
+            params![role.as_str(), table.0, column.0],
+        )?;
+        Ok(())
+    }
+
+    pub(super) fn drop_table(&self, draft: &mut Draft, table: TableId) -> Result<()> {
+        for name in ["table", "column", "data_file", "partition_info", "sort_info", "delete_file", "column_tag"] {
+            self.run(
+                &format!("UPDATE ducklake_{name} SET end_snapshot = ? WHERE table_id = ? AND end_snapshot IS NULL"),
+                params![draft.snapshot, table.0],
+            )?;
+        }
+        draft.is_ddl = true;
+        draft.changes.insert(format!("dropped_table:{table}"));
+        Ok(())
+    }
+
+    /// Adds a file with its statistics; returns its id.
+    pub(super) fn add_file(&self, draft: &mut Draft, table: &TableInfo, file: &NewDataFile, run: Option<u64>) -> Result<u64> {
+        let id = draft.file_id();
+        let t = table.id.0;
+        self.run(
+            "INSERT INTO ducklake_data_file VALUES (?, ?, ?, NULL, NULL, ?, 1, 'parquet', ?, ?, ?,
+             (SELECT next_row_id FROM ducklake_table_stats WHERE table_id = ?), NULL, NULL, NULL, NULL)",
+            params![id, t, draft.snapshot, file.path, file.rows, file.bytes, file.footer_bytes, t],
+        )?;
+        let (min, max) = (timestamp(file.time_min), timestamp(file.time_max));
+        let stats = "INSERT INTO ducklake_file_column_stats VALUES (?, ?, ?, NULL, ?, ?, ?, ?, NULL, NULL)";
+        self.run(stats, params![id, t, file.time_column.0, file.rows, 0, min, max])?;
+        if let Some(lead) = file.bounds.first() {
+            let (min, max) = lead.min_max.as_ref().map_or((None, None), |(a, b)| (Some(a), Some(b)));
+            self.run(stats, params![id, t, lead.column.0, file.rows - lead.nulls, lead.nulls, min, max])?;
+        }
+        self.run(
+            "UPDATE ducklake_table_stats SET record_count = record_count + ?1, next_row_id = next_row_id + ?1,
+             file_size_bytes = file_size_bytes + ?2 WHERE table_id = ?3",
+            params![file.rows, file.bytes, t],
+        )?;
+        // fixed-width UTC text compares as time does
+        let widened = self.run(
+            "UPDATE ducklake_table_column_stats SET min_value = min(min_value, ?), max_value = max(max_value, ?)
+             WHERE table_id = ? AND column_id = ?",
+            params![min, max, t, file.time_column.0],
+        )?;
+        if widened == 0 {
+            self.run(
+                "INSERT INTO ducklake_table_column_stats VALUES (?, ?, 0, NULL, ?, ?, NULL)",
+                params![t, file.time_column.0, min, max],
+            )?;
+        }
+        let sort_key = serde_json::to_string(&file.sort_key).map_err(|e| Error::Inconsistent(e.to_string()))?;
+        let bounds = serde_json::to_string(&file.bounds).map_err(|e| Error::Inconsistent(e.to_string()))?;
+        self.run(
+            "INSERT INTO tw_file VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                id,
+                run.unwrap_or(id),
+                file.lsn_min.0,
+                file.lsn_max.0,
+                file.crc32c,
+                file.time_min,
+                file.time_max,
+                sort_key,
+                bounds
+            ],
+        )?;
+        draft.changes.insert(format!("inserted_into_table:{t}"));
+        Ok(id)
+    }
+
+    /// Moves a table's watermark from `expected`; INV-4: it moves with the files or not at all.
+    pub(super) fn move_watermark(&self, log_id: &str, table: TableId, expected: Lsn, to: Lsn) -> Result<()> {
+        let changed = if expected.0 == 0 {
+            self.run("INSERT OR IGNORE INTO tw_flushed VALUES (?, ?, ?)", params![log_id, table.0, to.0])?
+        } else {
+            self.run(
+                "UPDATE tw_flushed SET lsn = ? WHERE log_id = ? AND table_id = ? AND lsn = ?",
+                params![to.0, log_id, table.0, expected.0],
+            )?
+        };
+        if changed != 1 {
+            return Err(Error::Inconsistent(format!("the watermark of table {table} is not {expected}")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn persist_columns(&self, table: TableId, columns: &[ColumnId]) -> Result<()> {
+        for column in columns {
+            self.run(
+                "UPDATE tw_column SET persisted = 1 WHERE table_id = ? AND column_id = ? AND persisted = 0",
+                params![table.0, column.0],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Removes snapshots before `oldest_us`, but never the newest, and rows that only they could see.
+    /// Returns how many snapshots went.
+    pub(super) fn expire(&self, oldest_us: i64) -> Result<usize> {
+        let cut: Option<u64> = self.connection.query_row(
+            "SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_time < ?",
+            [timestamp(oldest_us)],
+            |r| r.get(0),
+        )?;
+        let newest: u64 = self.connection.query_row("SELECT max(snapshot_id) FROM ducklake_snapshot", [], |r| r.get(0))?;
+        // the last snapshot before the bound is still what a reader of that age sees
+        let Some(keep) = cut.map(|c| c.min(newest)) else { return Ok(0) };
+        let gone = self.run("DELETE FROM ducklake_snapshot WHERE snapshot_id < ?", [keep])?;
+        self.run("DELETE FROM ducklake_snapshot_changes WHERE snapshot_id < ?", [keep])?;
+        if gone > 0 {
+            self.run("DELETE FROM ducklake_column WHERE end_snapshot <= ?", [keep])?;
+        }
+        Ok(gone)
+    }
+
+    /// Leaves the file in a form that readers without write permission can open: no `-wal` file.
+    pub(crate) fn leave(self, patience: std::time::Duration) -> Result<()> {
+        self.connection.busy_timeout(patience)?;
+        self.connection.pragma_update(None, "wal_checkpoint", "TRUNCATE").ok();
+        let mode: String = self.connection.query_row("PRAGMA journal_mode=DELETE", [], |r| r.get(0))?;
+        if mode == "delete" { Ok(()) } else { Err(Error::Inconsistent(format!("journal mode stays {mode}"))) }
+    }
+}

@@ -1,0 +1,157 @@
+//! The vocabulary of durability. Nothing else in the product calls fsync, rename or create.
+//!
+//! On Linux `fdatasync` is what [`sync_data`] calls. macOS would need `F_FULLFSYNC`: not yet.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Makes the written bytes of `file` survive power loss.
+#[expect(clippy::disallowed_methods, reason = "this is the door to durability")]
+pub fn sync_data(file: &File, path: &Path) -> Result<()> {
+    file.sync_data().map_err(Error::io("cannot sync", path))
+}
+
+/// Makes names created, renamed or removed in `folder` survive power loss.
+#[expect(clippy::disallowed_methods, reason = "this is the door to durability")]
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|f| f.sync_all()).map_err(Error::io("cannot sync folder", folder))
+}
+
+/// Creates `folder` and every missing parent, each name durable.
+pub fn create_folders(folder: &Path) -> Result<()> {
+    let mut missing = Vec::new();
+    let mut at = Some(folder);
+    while let Some(path) = at.filter(|p| !p.as_os_str().is_empty() && !p.exists()) {
+        missing.push(path);
+        at = path.parent();
+    }
+    for path in missing.into_iter().rev() {
+        match fs::create_dir(path) {
+            Ok(()) => sync_folder(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(Error::io("cannot create folder", path)(e)),
+        }
+    }
+    Ok(())
+}
+
+/// Moves a synced file to its final name, durably.
+#[expect(clippy::disallowed_methods, reason = "this is the door to durability")]
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(Error::io("cannot rename", from))?;
+    sync_folder(to.parent().unwrap_or(Path::new(".")))
+}
+
+/// A file that gets its final name only when every byte is durable.
+#[derive(Debug)]
+pub struct NewFile {
+    file: File,
+    temporary: PathBuf,
+    target: PathBuf,
+    done: bool,
+}
+
+impl NewFile {
+    /// Starts `target` under a temporary name beside it (`.tmp` appended, so no reader's glob sees it).
+    pub fn create(target: PathBuf, mode: u32) -> Result<Self> {
+        let mut temporary = target.clone().into_os_string();
+        temporary.push(".tmp");
+        let temporary = PathBuf::from(temporary);
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&temporary)
+            .map_err(Error::io("cannot create", &temporary))?;
+        Ok(Self { file, temporary, target, done: false })
+    }
+
+    /// Syncs the bytes, gives the file its name and syncs the folder.
+    pub fn commit(mut self) -> Result<()> {
+        sync_data(&self.file, &self.temporary)?;
+        rename(&self.temporary, &self.target)?;
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.done {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Writes a small file whole and durably.
+pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let mut file = NewFile::create(path.to_owned(), mode)?;
+    file.write_all(bytes).map_err(Error::io("cannot write", path))?;
+    file.commit()
+}
+
+/// Opens or creates a file of exactly `bytes` bytes with its blocks allocated.
+pub fn allocate(path: &Path, bytes: u64) -> Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(Error::io("cannot create", path))?;
+    allocate_blocks(&file, bytes).map_err(Error::io("cannot allocate", path))?;
+    Ok(file)
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "no safe binding of posix_fallocate is in the tree")]
+fn allocate_blocks(file: &File, bytes: u64) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: the descriptor is open for the call; the function touches no memory of ours
+    match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as libc::off_t) } {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allocate_blocks(file: &File, bytes: u64) -> io::Result<()> {
+    file.set_len(bytes)
+}
+
+/// Writes `bytes` at `offset`; durable only after [`sync_data`].
+pub fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<()> {
+    file.write_all_at(bytes, offset).map_err(Error::io("cannot write", path))
+}
+
+/// Bytes that an unprivileged process can still write on the file system of `path`.
+#[expect(unsafe_code, reason = "std has no statvfs")]
+pub fn free_bytes(path: &Path) -> Result<u64> {
+    use std::os::unix::ffi::OsStrExt;
+    let c = std::ffi::CString::new(path.as_os_str().as_bytes())
+        .map_err(|e| Error::io("cannot stat", path)(io::Error::other(e)))?;
+    // SAFETY: zero is a valid value of this plain C struct
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `c` ends in NUL and `stat` outlives the call
+    match unsafe { libc::statvfs(c.as_ptr(), &mut stat) } {
+        0 => Ok(stat.f_bavail as u64 * stat.f_frsize as u64),
+        _ => Err(Error::io("cannot stat", path)(io::Error::last_os_error())),
+    }
+}

@@ -1,0 +1,70 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use model::{Code, FitError};
+
+/// Why the store refuses or fails. [`Error::code`] is stable; the text names the thing and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("table {table:?}: {error}")]
+    Fit { table: String, rows: Vec<usize>, error: FitError },
+    #[error(transparent)]
+    Name(#[from] model::name::NameError),
+    #[error("table {0:?} changes faster than this write can follow; try again")]
+    Churn(String),
+    #[error("hot rows fill their {budget} bytes; try again in a second")]
+    HotFull { budget: usize },
+    #[error("the request decodes to {bytes} bytes; at most {max} fit (a quarter of the memory for hot rows); split it")]
+    RequestTooLarge { bytes: usize, max: usize },
+    #[error("the write queue is full; try again in a second")]
+    QueueFull,
+    #[error("writes are not accepted: {0}")]
+    WritesUnavailable(String),
+    #[error("the disk has {free} bytes free, below storage.min_free_bytes {min}; free space, then write again")]
+    DiskFull { free: u64, min: u64 },
+    #[error("the server has {max} tables already", max = model::limits::TABLES)]
+    Tables,
+    #[error("database {0:?} exists already")]
+    DatabaseExists(String),
+    #[error("{what} {path}: {source}")]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("catalog: {0}")]
+    Catalog(#[from] rusqlite::Error),
+    #[error("catalog: {0}")]
+    Inconsistent(String),
+    #[error("parquet: {0}")]
+    Parquet(#[from] parquet::errors::ParquetError),
+    #[error("arrow: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    #[error("folder {path} is in use by {holder}; stop that server first")]
+    InUse { path: PathBuf, holder: String },
+    #[error("folder {path} has format version {found}; this server understands up to {max}")]
+    Format { path: PathBuf, found: u64, max: u64 },
+    #[error("log: {0}")]
+    Log(String),
+}
+
+impl Error {
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Fit { error, .. } => error.code(),
+            Error::Name(_) => Code::InvalidName,
+            Error::Churn(_) => Code::SchemaChurn,
+            Error::HotFull { .. } | Error::QueueFull => Code::Overloaded,
+            Error::RequestTooLarge { .. } => Code::PayloadTooLarge,
+            Error::WritesUnavailable(_) => Code::WriteServiceUnavailable,
+            Error::DiskFull { .. } => Code::DiskFull,
+            Error::Tables => Code::TableLimit,
+            Error::DatabaseExists(_) => Code::DatabaseExists,
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Code::DiskFull,
+            _ => Code::Internal,
+        }
+    }
+
+    /// Wraps an I/O error with what was tried on which path; for `map_err`.
+    pub fn io<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+        move |source| Error::Io { what, path: path.to_owned(), source }
+    }
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;

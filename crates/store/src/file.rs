@@ -1,0 +1,162 @@
+//! Sorted rows to Parquet: temporary name, sync, rename, sync of the folder.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch, UInt32Array};
+use arrow::compute;
+use arrow::datatypes::{Field, Schema, TimestampMicrosecondType, UInt32Type};
+use model::column::ColumnType;
+use model::{ColumnId, Lsn, TableSchema, limits};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::Compression;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::schema::types::ColumnPath;
+
+use crate::durable::{self, NewFile};
+use crate::error::{Error, Result};
+use crate::hot::HotColumn;
+use crate::seal::{FileRows, Sorted};
+use crate::view::StringBounds;
+
+/// Longest string kept as a bound: longer ones prune no better and bloat the catalog.
+const BOUND_BYTES: usize = 200;
+
+/// A durable file that the catalog does not know yet.
+#[derive(Debug, Clone)]
+pub struct NewDataFile {
+    /// Below the table's folder.
+    pub path: String,
+    pub rows: u64,
+    pub bytes: u64,
+    pub footer_bytes: u32,
+    pub crc32c: u32,
+    pub time_min: i64,
+    pub time_max: i64,
+    pub time_column: ColumnId,
+    pub sort_key: Vec<ColumnId>,
+    pub bounds: Vec<StringBounds>,
+    pub lsn_min: Lsn,
+    pub lsn_max: Lsn,
+}
+
+/// Writes the rows of one file below `table_folder`. Field ids equal column ids.
+pub fn write(
+    table_folder: &Path,
+    name: &str,
+    sorted: &Sorted,
+    rows: &FileRows,
+    schema: &TableSchema,
+    lsn: (Lsn, Lsn),
+) -> Result<NewDataFile> {
+    let path = format!("{}{name}.parquet", rows.interval.folder());
+    let target = table_folder.join(&path);
+    let folder = target.parent().unwrap_or(table_folder);
+    durable::create_folders(folder)?;
+    let order = UInt32Array::from(rows.rows.clone());
+    let batch = take_rows(sorted, &order, schema)?;
+    let output = Checked { inner: NewFile::create(target.clone(), 0o640)?, crc: 0, bytes: 0, tail: [0; 8] };
+    let options = ArrowWriterOptions::new().with_properties(properties(&batch)).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(output, batch.schema(), options)?;
+    writer.write(&batch)?;
+    writer.finish()?;
+    let output = writer.into_inner()?;
+    let (crc32c, bytes, tail) = (output.crc, output.bytes, output.tail);
+    output.inner.commit()?;
+    let times = compute::take(&sorted.time, &order, None)?;
+    let times = times.as_primitive::<TimestampMicrosecondType>().values();
+    let (time_min, time_max) = times.iter().fold((i64::MAX, i64::MIN), |(lo, hi), t| (lo.min(*t), hi.max(*t)));
+    let time_column = schema.find(model::column::TIME).map_or(ColumnId(1), |c| c.id);
+    Ok(NewDataFile {
+        path,
+        rows: rows.rows.len() as u64,
+        bytes,
+        footer_bytes: u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]),
+        crc32c,
+        time_min,
+        time_max,
+        time_column,
+        sort_key: sorted.sort_key.clone(),
+        bounds: sorted.keys.iter().map(|k| bounds(k, &rows.rows)).collect(),
+        lsn_min: lsn.0,
+        lsn_max: lsn.1,
+    })
+}
+
+fn bounds(key: &crate::seal::Ranked, rows: &[u32]) -> StringBounds {
+    let (nulls, min_max) = key.bounds(rows);
+    let min_max = min_max
+        .filter(|(min, max)| min.len() <= BOUND_BYTES && max.len() <= BOUND_BYTES)
+        .map(|(min, max)| (min.to_owned(), max.to_owned()));
+    StringBounds { column: key.column, nulls, min_max }
+}
+
+fn take_rows(sorted: &Sorted, order: &UInt32Array, schema: &TableSchema) -> Result<RecordBatch> {
+    let mut fields = Vec::with_capacity(sorted.columns.len());
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(sorted.columns.len());
+    for (id, column) in &sorted.columns {
+        let Some(info) = schema.by_id(*id) else {
+            return Err(Error::Inconsistent(format!("hot rows hold column {id}, which has ended")));
+        };
+        let array: ArrayRef = match column {
+            HotColumn::Plain(array) => compute::take(array, order, None)?,
+            HotColumn::Keys(keys, dictionary) => {
+                let keys = compute::take(keys, order, None)?;
+                Arc::new(DictionaryArray::<UInt32Type>::try_new(keys.as_primitive().clone(), Arc::new(dictionary.values()))?)
+            }
+        };
+        let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string())]);
+        let nullable = info.role != model::Role::Time || info.ty != ColumnType::Timestamp;
+        fields.push(Field::new(&*info.name, array.data_type().clone(), nullable).with_metadata(id));
+        arrays.push(array);
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}
+
+fn properties(batch: &RecordBatch) -> WriterProperties {
+    let mut builder = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_compression(Compression::LZ4_RAW)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_max_row_group_row_count(Some(limits::ROW_GROUP_ROWS))
+        .set_created_by("tidewater".to_owned());
+    for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
+        let is_string = matches!(
+            array.data_type(),
+            arrow::datatypes::DataType::Utf8 | arrow::datatypes::DataType::Dictionary(..)
+        );
+        builder = builder.set_column_dictionary_enabled(ColumnPath::new(vec![field.name().clone()]), is_string);
+    }
+    builder.build()
+}
+
+/// Counts and checksums what passes.
+struct Checked {
+    inner: NewFile,
+    crc: u32,
+    bytes: u64,
+    /// The last eight bytes: footer length and magic.
+    tail: [u8; 8],
+}
+
+impl Write for Checked {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        let written = &bytes[..n];
+        self.crc = crc32c::crc32c_append(self.crc, written);
+        self.bytes += n as u64;
+        let kept = n.min(8);
+        self.tail.rotate_left(kept);
+        self.tail[8 - kept..].copy_from_slice(&written[n - kept..]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

@@ -1,0 +1,236 @@
+//! Seal → flush → commit → release: hot rows become files and free their log.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use model::{Lsn, TableId, TableSchema};
+
+use crate::catalog::{Committer, FlushedTable, Job};
+use crate::error::{Error, Result};
+use crate::hot::Generation;
+use crate::shared::{Counters, Shared};
+use crate::view::{TableInfo, View};
+use crate::{failpoint, file, random, seal};
+
+/// Share of the budget past which the largest tables are flushed whatever their age.
+const PRESSURE: f64 = 0.6;
+
+/// Decides which tables are due and flushes them. Plain calls; the thread and its timer are outside.
+#[derive(Debug)]
+pub struct Flusher {
+    shared: Arc<Shared>,
+    /// Tables whose last flush failed: when to try again (UTC microseconds) and how often it failed.
+    failed: HashMap<TableId, (i64, u32)>,
+}
+
+/// A sealed generation whose files are durable, waiting for its commit.
+struct Written {
+    flushed: FlushedTable,
+    bytes: usize,
+    rows: u64,
+    paths: Vec<PathBuf>,
+}
+
+impl Flusher {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, failed: HashMap::new() }
+    }
+
+    /// Flushes what is due at `now_us` and says below which LSN the log is no longer needed.
+    pub fn run_once(&mut self, now_us: i64, committer: &Committer) -> Option<Lsn> {
+        let due = self.due(now_us);
+        if due.is_empty() {
+            return None;
+        }
+        self.flush(&due, now_us, committer);
+        Some(self.needed())
+    }
+
+    /// Flushes every table with hot rows, due or not. Returns the tables that failed.
+    pub fn flush_all(&mut self, now_us: i64, committer: &Committer) -> (Lsn, Vec<TableId>) {
+        let all: Vec<TableId> = self.shared.hot_tables.lock().keys().copied().collect();
+        self.flush(&all, now_us, committer);
+        let failed = all.into_iter().filter(|t| self.failed.contains_key(t)).collect();
+        (self.needed(), failed)
+    }
+
+    fn due(&self, now_us: i64) -> Vec<TableId> {
+        let config = &self.shared.config;
+        let view = self.shared.view();
+        let hot: Vec<(TableId, i64)> = self.shared.hot_tables.lock().iter().map(|(t, s)| (*t, *s)).collect();
+        let pressed = self.shared.hot_bytes() as f64 > config.hot_budget_bytes as f64 * PRESSURE;
+        let long_log = self.shared.log_bytes.load(std::sync::atomic::Ordering::Relaxed) > config.log_max_bytes;
+        let oldest = if long_log { hot.iter().filter_map(|(t, _)| view.tables.get(t)?.hot.lsn_min()).min() } else { None };
+        let mut due = Vec::new();
+        for (id, since) in hot {
+            if self.failed.get(&id).is_some_and(|(retry, _)| now_us < *retry) {
+                continue;
+            }
+            let bytes = view.tables.get(&id).map_or(0, |t| t.hot.bytes());
+            let limit = if bytes >= config.busy_bytes { config.max_buffer_age_ms } else { config.max_quiet_age_ms };
+            let aged = now_us.saturating_sub(since) >= limit as i64 * 1_000;
+            let pins = || oldest.is_some_and(|o| view.tables.get(&id).and_then(|t| t.hot.lsn_min()) == Some(o));
+            let retrying = self.failed.contains_key(&id);
+            if aged || bytes >= config.flush_bytes || (pressed && bytes >= config.busy_bytes) || retrying || pins() {
+                due.push(id);
+            }
+        }
+        if pressed && due.is_empty() {
+            due.extend(self.shared.hot_tables.lock().keys()); // many small tables fill it together
+        }
+        due
+    }
+
+    /// One flush of a table at a time; a table whose flush fails is left out of the round.
+    fn flush(&mut self, tables: &[TableId], now_us: i64, committer: &Committer) {
+        let mut waiting = Vec::new();
+        for id in tables {
+            match self.write(*id, now_us) {
+                Ok(None) => {
+                    self.failed.remove(id);
+                }
+                Ok(Some(written)) => {
+                    let (reply, answer) = sync_channel(1);
+                    let Written { flushed, bytes, rows, paths } = written;
+                    self.shared.wait_durable(flushed.to.0);
+                    if let Err(error) = committer.submit(Job::Flush { table: flushed, reply }) {
+                        self.fail(*id, now_us, &error, &paths);
+                        continue;
+                    }
+                    waiting.push((*id, bytes, rows, paths, answer));
+                }
+                Err(error) => self.fail(*id, now_us, &error, &[]),
+            }
+        }
+        for (id, bytes, rows, paths, answer) in waiting {
+            match answer.recv() {
+                Ok(Ok(())) => {
+                    self.failed.remove(&id);
+                    self.shared.release(bytes);
+                    let counters = &self.shared.counters;
+                    Counters::add(&counters.flushes, 1);
+                    Counters::add(&counters.flushed_rows, rows);
+                    Counters::add(&counters.flushed_files, paths.len() as u64);
+                    counters.last_flush_us.store(self.shared.clock.now_us() as u64, std::sync::atomic::Ordering::Relaxed);
+                }
+                Ok(Err(error)) => self.fail(id, now_us, &error, &paths),
+                Err(_) => self.fail(id, now_us, &Error::Inconsistent("the catalog's thread has ended".into()), &paths),
+            }
+        }
+    }
+
+    /// The job failed before COMMIT or was rolled back: its outputs go, the rows stay hot and logged.
+    fn fail(&mut self, table: TableId, now_us: i64, error: &Error, paths: &[PathBuf]) {
+        for path in paths {
+            let _ = std::fs::remove_file(path);
+        }
+        let times = self.failed.get(&table).map_or(1, |(_, n)| n + 1);
+        let backoff_s = 1i64 << times.min(6).saturating_sub(1);
+        self.failed.insert(table, (now_us + backoff_s.min(60) * 1_000_000, times));
+        Counters::add(&self.shared.counters.flush_failures, 1);
+        tracing::error!(%table, %error, times, backoff_s, "flush failed; its rows stay in the log and in memory");
+    }
+
+    fn write(&self, id: TableId, now_us: i64) -> Result<Option<Written>> {
+        let Some((generation, info, expected)) = self.seal(id, now_us) else {
+            return Ok(None);
+        };
+        failpoint::hit("flush.sealed");
+        let (Some(lsn_min), Some(lsn_max)) = (generation.lsn_min(), generation.lsn_max()) else {
+            return Ok(None);
+        };
+        let view = self.shared.view();
+        let folder = table_folder(&self.shared, &view, &info)?;
+        let schema: &TableSchema = &info.schema;
+        let sorted = seal::sort(&generation, schema)?;
+        let mut files = Vec::with_capacity(sorted.files.len());
+        let mut paths = Vec::with_capacity(sorted.files.len());
+        for rows in &sorted.files {
+            let name = format!("{:016x}-{}", lsn_max.0, &random::uuid()[..8]);
+            match file::write(&folder, &name, &sorted, rows, schema, (lsn_min, lsn_max)) {
+                Ok(file) => {
+                    paths.push(folder.join(&file.path));
+                    Counters::add(&self.shared.counters.flushed_bytes, file.bytes);
+                    files.push(file);
+                }
+                Err(error) => {
+                    for path in &paths {
+                        let _ = std::fs::remove_file(path);
+                    }
+                    return Err(error);
+                }
+            }
+            failpoint::hit("flush.file");
+        }
+        debug_assert_eq!(
+            files.iter().map(|f| f.rows).sum::<u64>(),
+            generation.rows as u64,
+            "INV-1: every sealed row is in exactly one file"
+        );
+        let columns = generation.columns();
+        Ok(Some(Written {
+            flushed: FlushedTable { table: id, expected, to: lsn_max, files, columns },
+            bytes: generation.bytes,
+            rows: generation.rows as u64,
+            paths,
+        }))
+    }
+
+    /// Moves the active generation aside, or takes up the one that an earlier failure left sealed.
+    fn seal(&self, id: TableId, now_us: i64) -> Option<(Arc<Generation>, Arc<TableInfo>, Lsn)> {
+        let _schema = self.shared.schema.lock();
+        let mut sealed = None;
+        self.shared.publish(|view| {
+            let published = view.published;
+            let mut hot = self.shared.hot_tables.lock();
+            let Some(table) = view.edit(id) else {
+                hot.remove(&id);
+                return;
+            };
+            if table.hot.sealed.is_none() {
+                if table.hot.active.is_empty() {
+                    hot.remove(&id);
+                    return;
+                }
+                debug_assert!(table.hot.active.lsn_max() <= Some(published), "INV-3: a seal cuts at published_lsn");
+                table.hot.sealed = Some(std::mem::take(&mut table.hot.active));
+                hot.remove(&id);
+            } else if table.hot.active.is_empty() {
+                hot.remove(&id);
+            }
+            let Some(generation) = table.hot.sealed.clone() else { return };
+            table.info = Arc::new(persisted(&table.info, &generation));
+            sealed = Some((generation, Arc::clone(&table.info), table.flushed));
+            if !table.hot.active.is_empty() {
+                hot.entry(id).or_insert(now_us);
+            }
+        });
+        sealed
+    }
+
+    /// The oldest LSN that some hot row or some request on its way still needs.
+    pub fn needed(&self) -> Lsn {
+        let hot: Vec<TableId> = self.shared.hot_tables.lock().keys().copied().collect();
+        let view = self.shared.view();
+        let failed = self.failed.keys().copied();
+        let oldest = hot.into_iter().chain(failed).filter_map(|t| view.tables.get(&t)?.hot.lsn_min()).min();
+        oldest.unwrap_or(Lsn(view.published.0 + 1))
+    }
+}
+
+/// The table with the types of the generation's columns fixed: a file will hold them.
+fn persisted(info: &TableInfo, generation: &Generation) -> TableInfo {
+    let held = generation.columns();
+    let mut columns = info.schema.columns().to_vec();
+    columns.iter_mut().filter(|c| held.contains(&c.id)).for_each(|c| c.persisted = true);
+    TableInfo { schema: Arc::new(TableSchema::new(columns)), ..info.clone() }
+}
+
+/// Where a table's files lie.
+pub fn table_folder(shared: &Shared, view: &View, info: &TableInfo) -> Result<PathBuf> {
+    let database =
+        view.database_of(info).ok_or_else(|| Error::Inconsistent(format!("table {} has no database", info.name)))?;
+    Ok(shared.layout.data().join(&*database.path).join(&*info.path))
+}

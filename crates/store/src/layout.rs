@@ -1,0 +1,136 @@
+//! Where things lie under the server's folder, and who may use it.
+//!
+//! ```text
+//! LOCK            held while a server runs; names it
+//! log/            segments of the log
+//! catalog.sqlite  the DuckLake catalog and the tables that commit with it (0640)
+//! server.sqlite   everything secret or private (0600)
+//! data/           {slug}-{database_id}/{slug}-{table_id}/YYYY/MM/DD/HH/{name}.parquet
+//! tmp/            spill files; emptied at start
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use model::limits;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::durable;
+use crate::error::{Error, Result};
+
+/// Version of everything below the folder; a newer one is refused.
+pub const FORMAT_VERSION: u64 = 1;
+
+#[derive(Debug, Clone)]
+pub struct Layout {
+    pub root: PathBuf,
+}
+
+impl Layout {
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    pub fn catalog(&self) -> PathBuf {
+        self.root.join("catalog.sqlite")
+    }
+
+    pub fn server_db(&self) -> PathBuf {
+        self.root.join("server.sqlite")
+    }
+
+    /// Creates the folders; spill files of an earlier process go.
+    pub fn prepare(&self) -> Result<()> {
+        durable::create_folders(&self.root)?;
+        for folder in [self.log(), self.data()] {
+            durable::create_folders(&folder)?;
+        }
+        if self.tmp().exists() {
+            fs::remove_dir_all(self.tmp()).map_err(Error::io("cannot empty", &self.tmp()))?;
+        }
+        durable::create_folders(&self.tmp())
+    }
+}
+
+const SLUG: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
+/// A name as one path component: percent-encoded, cut to [`limits::SLUG_BYTES`] bytes, never a
+/// hidden file. The id behind it makes it unique.
+pub fn slug(name: &str) -> String {
+    let encoded = utf8_percent_encode(name, SLUG).to_string();
+    let mut cut = encoded.len().min(limits::SLUG_BYTES);
+    // a percent triple is not cut in two
+    if let Some(percent) = encoded[..cut].rfind('%').filter(|p| p + 3 > cut) {
+        cut = percent;
+    }
+    let slug = &encoded[..cut];
+    if slug.starts_with('.') { format!("%2E{}", &slug[1..]) } else { slug.to_owned() }
+}
+
+/// Held for the life of a server: no second one opens the folder.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// # Errors
+    /// [`Error::InUse`] names the holder when another process has the folder.
+    #[expect(unsafe_code, reason = "flock has no safe binding in the tree")]
+    pub fn acquire(root: &Path) -> Result<Self> {
+        let path = root.join("LOCK");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o640)
+            .open(&path)
+            .map_err(Error::io("cannot open", &path))?;
+        // SAFETY: the descriptor is open for the call; the function touches no memory of ours
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            return Err(Error::InUse { path: root.to_owned(), holder: holder.trim().to_owned() });
+        }
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        file.set_len(0).map_err(Error::io("cannot write", &path))?;
+        write!(file, "process {} on {}", std::process::id(), host.trim()).map_err(Error::io("cannot write", &path))?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_is_one_short_path_component() {
+        assert_eq!(slug("cpu-load_1.x"), "cpu-load_1.x");
+        assert_eq!(slug("../etc"), "%2E.%2Fetc");
+        assert_eq!(slug(".."), "%2E.");
+        let long = slug(&"é".repeat(200));
+        assert!(long.len() <= limits::SLUG_BYTES && long.len() % 3 == 0, "{long}");
+    }
+
+    #[test]
+    fn a_second_server_on_the_folder_is_refused_and_told_who_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = FolderLock::acquire(folder.path()).unwrap();
+        let error = FolderLock::acquire(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        drop(held);
+        FolderLock::acquire(folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,52 @@
+//! Where rows are kept: log, hot rows, Parquet files, catalog. The promises live here.
+//! Knows nothing of HTTP and nothing of the query engine.
+//!
+//! The modules stand in the order in which data meets them.
+
+/// How a store is opened.
+pub mod config;
+/// A request's way to the log.
+pub mod ingest;
+/// The body of a log record.
+pub mod record;
+/// Numbers, writes and syncs records, then makes them visible.
+pub mod sequencer;
+/// The log: segments, recovery, repair.
+pub mod log;
+/// Acknowledged rows that no file holds yet.
+pub mod hot;
+/// The immutable snapshot that a query holds.
+pub mod view;
+/// Hot rows to files: which tables, when, in which order of steps.
+pub mod flush;
+/// The order and division of a sealed generation's rows.
+pub mod seal;
+/// Sorted rows to Parquet.
+pub mod file;
+/// The DuckLake catalog.
+pub mod catalog;
+/// Everything together.
+mod store;
+
+/// What the threads share.
+mod shared;
+/// The vocabulary of durability: the door to files.
+pub mod durable;
+/// The door to randomness.
+pub mod random;
+/// Where things lie under the folder, and who may use it.
+pub mod layout;
+/// Named places where a test may end the process.
+pub mod failpoint;
+/// Ends of the process that keep promises.
+pub mod fatal;
+
+mod error;
+
+pub use config::{Durability, StoreConfig};
+pub use error::{Error, Result};
+pub use ingest::{Accepted, RefusedRow, Resolution, Resolved, WriteRequest};
+pub use sequencer::Outcome;
+pub use shared::{Counters, Shared};
+pub use store::Store;
+pub use view::View;

@@ -1,0 +1,298 @@
+//! The log thread numbers, writes and syncs records; the apply thread makes them visible, in order.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use model::{ColumnId, Lsn, TableId, limits};
+
+use crate::config::Durability;
+use crate::error::{Error, Result};
+use crate::fatal;
+use crate::hot::cast;
+use crate::log::LogWriter;
+use crate::record::Part;
+use crate::shared::{Counters, Shared};
+use crate::view::View;
+
+/// How long the log stays without its durable mark, and a process-mode record without a sync.
+const QUIET: Duration = Duration::from_millis(100);
+/// Groups that may wait for the apply thread.
+const APPLY_QUEUE: usize = 16;
+
+/// What became of a submitted request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Durable as asked and visible.
+    Accepted { lsn: Lsn, durability: Durability },
+    /// A table changed since the request was resolved: resolve again. Holds no LSN.
+    Stale,
+    Failed(Error),
+}
+
+/// A resolved request on its way to the log.
+pub struct Pending {
+    /// Tables with the epoch that the request was resolved at.
+    pub epochs: Vec<(TableId, u64)>,
+    pub parts: Vec<Part>,
+    pub body: Vec<u8>,
+    /// Bytes reserved for its rows.
+    pub bytes: usize,
+    pub durability: Durability,
+    pub done: Box<dyn FnOnce(Outcome) + Send>,
+}
+
+enum Message {
+    Write(Box<Pending>),
+    FreeBelow(Lsn),
+}
+
+struct Applied {
+    lsn: Lsn,
+    pending: Box<Pending>,
+}
+
+/// Hands requests to the log thread.
+#[derive(Debug)]
+pub struct Sequencer {
+    queue: Option<SyncSender<Message>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Sequencer {
+    pub fn start(log: LogWriter, next: Lsn, shared: &Arc<Shared>) -> Result<Self> {
+        let (queue, messages) = sync_channel(limits::LOG_QUEUE_RECORDS);
+        let (groups, applied) = sync_channel(APPLY_QUEUE);
+        let writer = LogThread { log, next, shared: Arc::clone(shared), messages, groups };
+        let applier = Arc::clone(shared);
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new()
+                .name(name.into())
+                .spawn(move || fatal::or_abort("running a storage thread", run))
+                .map_err(Error::io("cannot start thread", name.as_ref()))
+        };
+        let threads = vec![
+            spawn("log", Box::new(move || writer.run()))?,
+            spawn("apply", Box::new(move || apply_groups(&applier, &applied)))?,
+        ];
+        Ok(Self { queue: Some(queue), threads })
+    }
+
+    /// Queues a request; `done` hears its outcome on a storage thread.
+    pub fn submit(&self, pending: Pending) {
+        let refused = match &self.queue {
+            None => Some((Box::new(pending), Error::WritesUnavailable("the server is stopping".into()))),
+            Some(queue) => match queue.try_send(Message::Write(Box::new(pending))) {
+                Ok(()) => None,
+                Err(TrySendError::Full(Message::Write(p))) => Some((p, Error::QueueFull)),
+                Err(TrySendError::Disconnected(Message::Write(p))) => {
+                    Some((p, Error::WritesUnavailable("the log thread has ended".into())))
+                }
+                Err(_) => None,
+            },
+        };
+        if let Some((pending, error)) = refused {
+            (pending.done)(Outcome::Failed(error));
+        }
+    }
+
+    /// Tells the log that no row below `needed` is needed any more.
+    pub fn free_below(&self, needed: Lsn) {
+        if let Some(queue) = &self.queue {
+            let _ = queue.try_send(Message::FreeBelow(needed));
+        }
+    }
+
+    /// Answers what is queued, writes the durable mark and ends both threads.
+    pub fn stop(&mut self) {
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct LogThread {
+    log: LogWriter,
+    next: Lsn,
+    shared: Arc<Shared>,
+    messages: Receiver<Message>,
+    groups: SyncSender<Vec<Applied>>,
+}
+
+impl LogThread {
+    fn run(mut self) {
+        loop {
+            match self.messages.recv_timeout(QUIET) {
+                Ok(message) => {
+                    let group = self.gather(message);
+                    self.write(group);
+                }
+                Err(RecvTimeoutError::Timeout) => self.settle(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.shared.log_bytes.store(self.log.bytes(), Ordering::Relaxed);
+        }
+        self.settle();
+    }
+
+    /// Syncs what only process-mode records left, and writes the durable mark.
+    fn settle(&mut self) {
+        if self.log.is_dirty() {
+            self.sync();
+        }
+        if let Err(error) = self.log.mark() {
+            fail_unless_full(&error);
+        }
+    }
+
+    fn sync(&mut self) {
+        crate::failpoint::hit("log.sync.before");
+        if let Err(error) = self.log.sync() {
+            fatal::exit_io("log sync", &error);
+        }
+        Counters::add(&self.shared.counters.syncs, 1);
+        self.shared.set_durable(self.next.0 - 1);
+    }
+
+    fn gather(&mut self, first: Message) -> Vec<Box<Pending>> {
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Write(pending) => {
+                    bytes += pending.body.len();
+                    group.push(pending);
+                }
+                Message::FreeBelow(needed) => {
+                    if let Err(error) = self.log.free_below(needed) {
+                        tracing::warn!(%error, "a log segment could not be freed; tried again after the next flush");
+                    }
+                }
+            }
+            if bytes >= limits::LOG_GROUP_BYTES || group.len() >= limits::LOG_GROUP_RECORDS {
+                break;
+            }
+            next = match self.messages.try_recv() {
+                Ok(message) => Some(message),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+            };
+        }
+        group
+    }
+
+    /// INV-5: after the LSN is given nothing can refuse.
+    fn write(&mut self, group: Vec<Box<Pending>>) {
+        let view = self.shared.view();
+        let is_current = |p: &Pending| {
+            p.epochs.iter().all(|(table, epoch)| view.tables.get(table).is_some_and(|t| t.info.epoch == *epoch))
+        };
+        let (current, stale): (Vec<_>, Vec<_>) = group.into_iter().partition(|p| is_current(p));
+        drop(view);
+        for pending in stale {
+            (pending.done)(Outcome::Stale);
+        }
+        if current.is_empty() {
+            return;
+        }
+        let first = self.next;
+        let numbered: Vec<Applied> =
+            current.into_iter().enumerate().map(|(i, pending)| Applied { lsn: Lsn(first.0 + i as u64), pending }).collect();
+        let records: Vec<(Lsn, &[u8])> = numbered.iter().map(|a| (a.lsn, &a.pending.body[..])).collect();
+        crate::failpoint::hit("log.write.before");
+        if let Err(error) = self.log.append(&records) {
+            fail_unless_full(&error);
+            let free = crate::durable::free_bytes(&self.shared.layout.root).unwrap_or(0);
+            for applied in numbered {
+                let min = self.shared.config.min_free_bytes;
+                (applied.pending.done)(Outcome::Failed(Error::DiskFull { free, min }));
+            }
+            return;
+        }
+        crate::failpoint::hit("log.write.after");
+        self.next = Lsn(first.0 + numbered.len() as u64);
+        let counters = &self.shared.counters;
+        Counters::add(&counters.groups, 1);
+        Counters::add(&counters.records, numbered.len() as u64);
+        Counters::add(&counters.log_bytes, records.iter().map(|(_, b)| b.len() as u64).sum());
+        if numbered.iter().any(|a| a.pending.durability == Durability::Power) {
+            self.sync();
+        }
+        crate::failpoint::hit("log.sync.after");
+        if self.groups.send(numbered).is_err() {
+            fatal::exit_io("handing a group to the apply thread", &"the thread has ended");
+        }
+    }
+}
+
+/// A full disk can only come where a segment is allocated, before anything of the group is written.
+fn fail_unless_full(error: &Error) {
+    let is_full = matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+    if !is_full {
+        fatal::exit_io("log write", error);
+    }
+}
+
+fn apply_groups(shared: &Shared, groups: &Receiver<Vec<Applied>>) {
+    while let Ok(mut group) = groups.recv() {
+        while let Ok(more) = groups.try_recv() {
+            group.extend(more);
+        }
+        let now = shared.clock.now_us();
+        let mut touched = Vec::new();
+        shared.publish(|view| {
+            for applied in &mut group {
+                let bytes = applied.pending.bytes;
+                let rows: usize = applied.pending.parts.iter().map(|p| p.rows).sum();
+                for part in std::mem::take(&mut applied.pending.parts) {
+                    let share = bytes * part.rows / rows.max(1);
+                    touched.push(part.table);
+                    if apply_part(view, applied.lsn, part, share).is_none() {
+                        shared.release(share); // the table ended after the record was numbered
+                    }
+                }
+                view.published = applied.lsn;
+                Counters::add(&shared.counters.rows, rows as u64);
+            }
+        });
+        {
+            let mut hot = shared.hot_tables.lock();
+            for table in touched {
+                hot.entry(table).or_insert(now);
+            }
+        }
+        for Applied { lsn, pending } in group {
+            let durability = pending.durability;
+            (pending.done)(Outcome::Accepted { lsn, durability });
+        }
+    }
+}
+
+/// Puts a record's rows of one table into its active generation. `None` when the table has ended.
+pub fn apply_part(view: &mut View, lsn: Lsn, mut part: Part, bytes: usize) -> Option<()> {
+    let table = view.edit(part.table)?;
+    if lsn <= table.flushed {
+        return None; // INV-4: a file holds it
+    }
+    follow_casts(&mut part, &table.info.casts);
+    let generation = Arc::make_mut(&mut table.hot.active);
+    if let Err(error) = generation.insert(lsn, &part, bytes) {
+        fatal::exit_io("applying an acknowledged record", &error);
+    }
+    Some(())
+}
+
+/// A record may name a column that gave way between its resolution and now.
+fn follow_casts(part: &mut Part, casts: &[(ColumnId, ColumnId, model::ColumnType)]) {
+    for (from, to, ty) in casts {
+        for (id, array) in &mut part.columns {
+            if id == from {
+                *array = cast(array, *ty);
+                *id = *to;
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use model::{Clock, TableId};
+use parking_lot::{Condvar, Mutex};
+
+use crate::config::StoreConfig;
+use crate::error::{Error, Result};
+use crate::layout::Layout;
+use crate::log::LogId;
+use crate::view::View;
+
+/// What the log, apply, flush and catalog threads share.
+#[derive(Debug)]
+pub struct Shared {
+    view: ArcSwap<View>,
+    /// Held while a new View is made from the last one.
+    publish: Mutex<()>,
+    /// Held while column types may change, and by a seal, which fixes them.
+    pub schema: Mutex<()>,
+    pub clock: Arc<dyn Clock>,
+    pub config: StoreConfig,
+    pub layout: Layout,
+    pub log_id: LogId,
+    /// Bytes reserved for hot rows, requests on their way included.
+    hot_bytes: AtomicUsize,
+    /// Tables with hot rows and when the oldest of them arrived.
+    pub hot_tables: Mutex<HashMap<TableId, i64>>,
+    durable: Mutex<u64>,
+    durable_moved: Condvar,
+    pub counters: Counters,
+    free_bytes: Mutex<(i64, u64)>,
+    pub log_bytes: AtomicU64,
+    /// Log records below it are not needed any more.
+    pub needed_lsn: AtomicU64,
+}
+
+/// What `/metrics` shows of the store; all only rise.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub rows: AtomicU64,
+    pub records: AtomicU64,
+    pub groups: AtomicU64,
+    pub syncs: AtomicU64,
+    pub log_bytes: AtomicU64,
+    pub flushes: AtomicU64,
+    pub flush_failures: AtomicU64,
+    pub flushed_rows: AtomicU64,
+    pub flushed_files: AtomicU64,
+    pub flushed_bytes: AtomicU64,
+    pub last_flush_us: AtomicU64,
+    pub replayed_records: AtomicU64,
+    pub torn_tails: AtomicU64,
+    pub orphans_removed: AtomicU64,
+    pub snapshots_expired: AtomicU64,
+}
+
+impl Counters {
+    pub fn add(counter: &AtomicU64, by: u64) {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    pub fn new(view: View, clock: Arc<dyn Clock>, config: StoreConfig, layout: Layout, log_id: LogId) -> Self {
+        Self {
+            view: ArcSwap::from_pointee(view),
+            publish: Mutex::new(()),
+            schema: Mutex::new(()),
+            clock,
+            config,
+            layout,
+            log_id,
+            hot_bytes: AtomicUsize::new(0),
+            hot_tables: Mutex::new(HashMap::new()),
+            durable: Mutex::new(0),
+            durable_moved: Condvar::new(),
+            counters: Counters::default(),
+            free_bytes: Mutex::new((i64::MIN, u64::MAX)),
+            log_bytes: AtomicU64::new(0),
+            needed_lsn: AtomicU64::new(0),
+        }
+    }
+
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Makes and swaps in the next View. INV-2: the only place where a View is replaced.
+    pub fn publish(&self, change: impl FnOnce(&mut View)) {
+        let _publishing = self.publish.lock();
+        let mut next = View::clone(&self.view.load());
+        change(&mut next);
+        self.view.store(Arc::new(next));
+    }
+
+    pub fn hot_bytes(&self) -> usize {
+        self.hot_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Reserves memory for rows on their way.
+    ///
+    /// # Errors
+    /// [`Error::HotFull`] when the budget is spent: the writer waits or is told to come again.
+    pub fn reserve(&self, bytes: usize) -> Result<()> {
+        let budget = self.config.hot_budget_bytes;
+        if bytes > budget / 4 {
+            return Err(Error::RequestTooLarge { bytes, max: budget / 4 });
+        }
+        let taken = self.hot_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+            (held + bytes <= budget).then_some(held + bytes)
+        });
+        taken.map(|_| ()).map_err(|_| Error::HotFull { budget })
+    }
+
+    /// Counts rows that are hot already (replay), whatever the budget.
+    pub fn hold(&self, bytes: usize) {
+        self.hot_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn release(&self, bytes: usize) {
+        self.hot_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub fn set_durable(&self, lsn: u64) {
+        *self.durable.lock() = lsn;
+        self.durable_moved.notify_all();
+    }
+
+    /// Waits until the log is durable up to `lsn`; a process-mode log syncs every 100 ms.
+    pub fn wait_durable(&self, lsn: u64) {
+        let mut durable = self.durable.lock();
+        while *durable < lsn {
+            self.durable_moved.wait(&mut durable);
+        }
+    }
+
+    /// # Errors
+    /// [`Error::DiskFull`] when less is free than `storage.min_free_bytes`; asked at most once a
+    /// quarter of a second.
+    pub fn check_disk(&self) -> Result<()> {
+        let now = self.clock.now_us();
+        let mut cached = self.free_bytes.lock();
+        if now.abs_diff(cached.0) > 250_000 {
+            *cached = (now, crate::durable::free_bytes(&self.layout.root)?);
+        }
+        let min = self.config.min_free_bytes;
+        if cached.1 < min { Err(Error::DiskFull { free: cached.1, min }) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,339 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use model::{Clock, Code, DatabaseName, Lsn, TableId};
+use parking_lot::Mutex;
+
+use crate::catalog::{self, Committer, Job, Lake};
+use crate::config::StoreConfig;
+use crate::error::{Error, Result};
+use crate::flush::Flusher;
+use crate::layout::{FolderLock, Layout};
+use crate::log::{self, LogWriter, Recovered};
+use crate::sequencer::{Sequencer, apply_part};
+use crate::shared::{Counters, Shared};
+use crate::view::View;
+use crate::{durable, record};
+
+/// How often the flush thread looks for due tables.
+const FLUSH_TICK: Duration = Duration::from_millis(100);
+/// How often snapshots are expired.
+const EXPIRY_EVERY_US: i64 = 30_000_000;
+/// How long a clean stop tries to leave the catalog in a form that needs no `-wal` file.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The whole storage engine of one folder.
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    pub(crate) committer: Arc<Committer>,
+    /// Absent while the log is damaged: reads go on.
+    pub(crate) sequencer: Mutex<Option<Sequencer>>,
+    flusher: Mutex<Option<FlushThread>>,
+    damage: Option<String>,
+    _lock: FolderLock,
+}
+
+#[derive(Debug)]
+struct FlushThread {
+    commands: SyncSender<FlushCommand>,
+    thread: JoinHandle<()>,
+}
+
+enum FlushCommand {
+    All(SyncSender<Vec<TableId>>),
+    Stop,
+}
+
+impl Store {
+    /// Opens a folder: catalog, log, replay. Ready for writes when it returns, unless the log is
+    /// damaged ([`Store::damage`]).
+    ///
+    /// # Errors
+    /// The folder is in use, of a newer format, or cannot be read.
+    pub fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<Self> {
+        let layout = Layout { root: config.root.clone() };
+        durable::create_folders(&layout.root)?;
+        let lock = FolderLock::acquire(&layout.root)?;
+        layout.prepare()?;
+        let (lake, loaded) = catalog::open(&layout, clock.now_us())?;
+        let shared = Arc::new(Shared::new(loaded.view, clock, config, layout, loaded.log_id));
+        remove_orphans(&shared, &loaded.files);
+        let committer = Arc::new(Committer::start(lake, Arc::clone(&shared))?);
+        let mut flusher = Flusher::new(Arc::clone(&shared));
+        let recovered = replay(&shared, &mut flusher, &committer)?;
+        let mut store = Self {
+            shared,
+            committer,
+            sequencer: Mutex::new(None),
+            flusher: Mutex::new(None),
+            damage: recovered.damage.as_ref().map(ToString::to_string),
+            _lock: lock,
+        };
+        if store.damage.is_none() {
+            store.start_writing(&recovered, loaded.last_lsn, flusher)?;
+        }
+        Ok(store)
+    }
+
+    fn start_writing(&mut self, recovered: &Recovered, catalog_lsn: u64, flusher: Flusher) -> Result<()> {
+        let shared = &self.shared;
+        let log = LogWriter::open(shared.layout.log(), shared.log_id, recovered)?;
+        // INV-6: an LSN is never given twice, even if the log that survived is older than the files
+        let last = recovered.last_lsn.max(catalog_lsn);
+        shared.publish(|view| view.published = Lsn(last));
+        shared.set_durable(last);
+        shared.log_bytes.store(log.bytes(), Ordering::Relaxed);
+        *self.sequencer.lock() = Some(Sequencer::start(log, Lsn(last + 1), shared)?);
+        *self.flusher.lock() = Some(FlushThread::start(Arc::clone(shared), Arc::clone(&self.committer), flusher)?);
+        Ok(())
+    }
+
+    /// The newest View.
+    pub fn view(&self) -> Arc<View> {
+        self.shared.view()
+    }
+
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Where the log is damaged, when it is: writes are refused until it is repaired.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
+    /// Root of the data files; a file's path is this, its database's, its table's and its own.
+    pub fn data_folder(&self) -> std::path::PathBuf {
+        self.shared.layout.data()
+    }
+
+    /// Creates a database; returns when (UTC microseconds).
+    pub fn create_database(&self, database: DatabaseName) -> Result<i64> {
+        self.committer.wait(|reply| Job::CreateDatabase { database, reply })
+    }
+
+    /// Ends a table: its rows leave every new View at once, its id is never used again.
+    pub fn drop_table(&self, table: TableId) -> Result<()> {
+        self.committer.wait(|reply| Job::DropTable { table, reply })
+    }
+
+    /// Writes every hot row into files and commits them; blocks. Outside readers then see them.
+    ///
+    /// # Errors
+    /// Writes are not running, or some table could not be flushed (its rows stay hot and logged).
+    pub fn flush(&self) -> Result<()> {
+        self.free_log();
+        let (reply, answer) = sync_channel(1);
+        {
+            let flusher = self.flusher.lock();
+            let thread = flusher.as_ref().ok_or_else(|| self.unavailable())?;
+            thread.commands.send(FlushCommand::All(reply)).map_err(|_| self.unavailable())?;
+        }
+        let failed = answer.recv().map_err(|_| self.unavailable())?;
+        self.free_log();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        Err(Error::WritesUnavailable(format!("{} tables could not be flushed; see the server's log", failed.len())))
+    }
+
+    fn unavailable(&self) -> Error {
+        Error::WritesUnavailable(self.damage.clone().unwrap_or_else(|| "the server is stopping".into()))
+    }
+
+    /// Frees log segments that no hot row needs.
+    fn free_log(&self) {
+        let needed = self.shared.needed_lsn.load(Ordering::Relaxed);
+        if let Some(sequencer) = &*self.sequencer.lock() {
+            sequencer.free_below(Lsn(needed));
+        }
+    }
+
+    /// Housekeeping that the caller's timer drives, about once a second: frees log segments.
+    pub fn tend(&self) {
+        self.free_log();
+    }
+
+    /// Whether log, catalog and data folder can be written; the failing part in words.
+    pub fn check_ready(&self) -> Result<()> {
+        if let Some(damage) = &self.damage {
+            return Err(Error::WritesUnavailable(format!(
+                "the log is damaged: {damage}; stop the server and run `tidewater repair log`"
+            )));
+        }
+        self.shared.check_disk()
+    }
+
+    /// A clean stop: answers what is queued, flushes for at most `patience`, leaves the catalog
+    /// readable without its `-wal` file where no reader prevents it.
+    pub fn close(self, patience: Duration) {
+        if let Some(mut sequencer) = self.sequencer.lock().take() {
+            sequencer.stop();
+        }
+        let flusher = self.flusher.lock().take();
+        if let Some(flusher) = flusher {
+            flusher.stop(patience);
+        }
+        let lake = Arc::into_inner(self.committer).and_then(Committer::stop);
+        if let Some(lake) = lake {
+            leave_catalog(lake);
+        }
+    }
+}
+
+fn leave_catalog(lake: Lake) {
+    match lake.leave(JOURNAL_PATIENCE) {
+        Ok(()) => {}
+        Err(error) => tracing::warn!(%error, "a reader holds the catalog: its -wal file stays"),
+    }
+}
+
+impl FlushThread {
+    fn start(shared: Arc<Shared>, committer: Arc<Committer>, flusher: Flusher) -> Result<Self> {
+        let (commands, received) = sync_channel(16);
+        let thread = std::thread::Builder::new()
+            .name("flush".into())
+            .spawn(move || flush_loop(&shared, &committer, flusher, &received))
+            .map_err(Error::io("cannot start thread", "flush".as_ref()))?;
+        Ok(Self { commands, thread })
+    }
+
+    fn stop(self, patience: Duration) {
+        let (reply, answer) = sync_channel(1);
+        let _ = self.commands.send(FlushCommand::All(reply));
+        if answer.recv_timeout(patience).is_err() {
+            tracing::warn!("not every row was flushed in time; the rest stays in the log");
+        }
+        let _ = self.commands.send(FlushCommand::Stop);
+        drop(self.commands);
+        let _ = self.thread.join();
+    }
+}
+
+fn flush_loop(shared: &Shared, committer: &Committer, mut flusher: Flusher, commands: &Receiver<FlushCommand>) {
+    let mut expired_us = shared.clock.now_us();
+    loop {
+        let command = commands.recv_timeout(FLUSH_TICK);
+        let now = shared.clock.now_us();
+        let round = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match command {
+            Ok(FlushCommand::All(reply)) => {
+                let (needed, failed) = flusher.flush_all(now, committer);
+                shared.needed_lsn.store(needed.0, Ordering::Relaxed);
+                let _ = reply.send(failed);
+                true
+            }
+            Ok(FlushCommand::Stop) | Err(RecvTimeoutError::Disconnected) => false,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(needed) = flusher.run_once(now, committer) {
+                    shared.needed_lsn.store(needed.0, Ordering::Relaxed);
+                }
+                if now.abs_diff(expired_us) as i64 >= EXPIRY_EVERY_US {
+                    expired_us = now;
+                    expire(shared, committer, now);
+                }
+                true
+            }
+        }));
+        match round {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(_) => {
+                Counters::add(&shared.counters.flush_failures, 1);
+                tracing::error!("the flush thread panicked; it goes on with the next round");
+            }
+        }
+    }
+}
+
+fn expire(shared: &Shared, committer: &Committer, now_us: i64) {
+    let oldest_us = now_us - shared.config.snapshot_age_ms as i64 * 1_000;
+    match committer.wait(|reply| Job::Expire { oldest_us, reply }) {
+        Ok(gone) => Counters::add(&shared.counters.snapshots_expired, gone as u64),
+        Err(error) => tracing::warn!(%error, "snapshots could not be expired; tried again"),
+    }
+}
+
+/// Reads the log into hot rows, flushing as it goes when memory runs short.
+fn replay(shared: &Arc<Shared>, flusher: &mut Flusher, committer: &Committer) -> Result<Recovered> {
+    let folder = shared.layout.log();
+    let log_id = shared.log_id;
+    let now = shared.clock.now_us();
+    let recovered = log::recover(&folder, &log_id, |lsn, body| {
+        crate::failpoint::hit("replay.record");
+        let (parts, _key) = record::decode(body)?;
+        Counters::add(&shared.counters.replayed_records, 1);
+        shared.publish(|view| {
+            for part in parts {
+                let bytes = part.columns.iter().map(|(_, a)| a.get_buffer_memory_size()).sum();
+                let table = part.table;
+                if apply_part(view, lsn, part, bytes).is_some() {
+                    shared.hold(bytes);
+                    shared.hot_tables.lock().entry(table).or_insert(now);
+                }
+            }
+            view.published = lsn;
+        });
+        if shared.hot_bytes() > shared.config.hot_budget_bytes / 2 {
+            shared.set_durable(lsn.0);
+            flusher.flush_all(now, committer);
+        }
+        Ok(())
+    })?;
+    if let Some(torn) = &recovered.torn {
+        Counters::add(&shared.counters.torn_tails, 1);
+        keep_torn(&folder, torn)?;
+        tracing::warn!(file = %torn.file.display(), offset = torn.at.offset, bytes = torn.bytes,
+            "an interrupted write at the end of the log was cut; it was never acknowledged");
+    }
+    if let Some(damage) = &recovered.damage {
+        tracing::error!(%damage, "the log is damaged: writes are refused until `tidewater repair log`");
+    }
+    Ok(recovered)
+}
+
+/// Keeps the bytes of a torn tail aside.
+fn keep_torn(folder: &Path, torn: &log::Torn) -> Result<()> {
+    let bytes = std::fs::read(&torn.file).map_err(Error::io("cannot read", &torn.file))?;
+    let from = (torn.at.offset as usize).min(bytes.len());
+    let to = (from + (torn.bytes as usize).max(512)).min(bytes.len());
+    let name = format!("torn-{:016x}-{}", torn.at.segment, torn.at.offset);
+    durable::write_file(&folder.join(name), &bytes[from..to], 0o600)
+}
+
+/// Removes files of ours that no row of the catalog names: outputs of interrupted jobs.
+fn remove_orphans(shared: &Shared, known: &[String]) {
+    let known: std::collections::HashSet<&str> = known.iter().map(String::as_str).collect();
+    let root = shared.layout.data();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                folders.push(path);
+                continue;
+            }
+            let relative = path.strip_prefix(&root).ok().and_then(Path::to_str).unwrap_or_default();
+            let ours = path.extension().is_some_and(|e| e == "parquet" || e == "tmp");
+            if ours && !known.contains(relative) && std::fs::remove_file(&path).is_ok() {
+                Counters::add(&shared.counters.orphans_removed, 1);
+            }
+        }
+    }
+}
+
+impl Error {
+    /// Whether the same write may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        Code::is_retryable(self.code())
+    }
+}
