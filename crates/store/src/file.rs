@@ -111,7 +111,8 @@ fn take_rows(sorted: &Sorted, order: &UInt32Array, schema: &TableSchema) -> Resu
         };
         let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string())]);
         let nullable = info.role != model::Role::Time || info.ty != ColumnType::Timestamp;
-        fields.push(Field::new(&*info.name, array.data_type().clone(), nullable).with_metadata(id));
+        // folded: readers bind by field id, and the engine's own schema is folded too
+        fields.push(Field::new(model::fold(&info.name), array.data_type().clone(), nullable).with_metadata(id));
         arrays.push(array);
     }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)

@@ -1,0 +1,480 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::error::Result as PlanResult;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement as PlannerStatement;
+use futures::StreamExt;
+use model::fold;
+use object_store::local::LocalFileSystem;
+use sqlparser::ast::Statement;
+use store::{Store, View};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::provider::{STORE_URL, TableScan};
+use crate::syntax::{Kind, Parsed, parse};
+use crate::{Error, functions, names};
+
+/// Batches that wait between the engine and the wire.
+const STREAM_BATCHES: usize = 4;
+const CATALOG: &str = "tidewater";
+
+/// Bounds of the engine.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Memory of all queries together, in bytes.
+    pub memory_bytes: usize,
+    /// Where queries spill, and how much of it they may fill together.
+    pub temp_folder: PathBuf,
+    pub temp_bytes: u64,
+    /// Queries that run at once.
+    pub slots: usize,
+    /// Queries that may wait for a slot.
+    pub queue: usize,
+    /// Threads, and partitions of one query.
+    pub threads: usize,
+    /// Waiting and running together.
+    pub timeout: Duration,
+}
+
+/// Which rows a query reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadMode {
+    /// Files and hot rows.
+    Newest,
+    /// Files alone: what an outside reader of the catalog sees.
+    Committed,
+}
+
+/// Answers SQL over the store's Views.
+pub struct Engine {
+    store: Arc<Store>,
+    config: EngineConfig,
+    runtime: Option<tokio::runtime::Runtime>,
+    base: SessionState,
+    slots: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// An answer on its way. Dropping it stops the work.
+#[derive(Debug)]
+pub struct QueryStream {
+    /// Names as the user knows them; types are the engine's.
+    pub schema: SchemaRef,
+    /// Snapshot of the catalog that the answer reads.
+    pub snapshot: u64,
+    /// Rows of the tables read that no file holds.
+    pub hot_rows: usize,
+    batches: mpsc::Receiver<Result<RecordBatch, Error>>,
+    task: tokio::task::JoinHandle<()>,
+    deadline: Instant,
+    timeout: Duration,
+}
+
+impl QueryStream {
+    /// The next batch; `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
+        match tokio::time::timeout_at(self.deadline.into(), self.batches.recv()).await {
+            Ok(batch) => batch,
+            Err(_) => {
+                self.task.abort();
+                Some(Err(Error::Timeout { seconds: self.timeout.as_secs() }))
+            }
+        }
+    }
+}
+
+impl Drop for QueryStream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Planned {
+    schema: SchemaRef,
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<datafusion::execution::TaskContext>,
+    hot_rows: usize,
+}
+
+impl Engine {
+    pub fn new(store: Arc<Store>, config: EngineConfig) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.threads)
+            .thread_name("query")
+            .enable_time()
+            .build()
+            .map_err(|e| Error::Internal(format!("cannot start the query threads: {e}")))?;
+        let base = base_state(&store, &config)?;
+        let slots = Arc::new(Semaphore::new(config.slots));
+        Ok(Self { store, config, runtime: Some(runtime), base, slots, waiting: AtomicUsize::new(0) })
+    }
+
+    /// Queries that wait for a slot.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Queries that run.
+    pub fn running(&self) -> usize {
+        self.config.slots - self.slots.available_permits()
+    }
+
+    /// Answers one statement; bare table names belong to `database`.
+    pub async fn query(&self, sql: &str, database: &str, mode: ReadMode) -> Result<QueryStream, Error> {
+        let deadline = Instant::now() + self.config.timeout;
+        let parsed = parse(sql)?;
+        let slot = self.slot(deadline).await?;
+        let view = self.store.view();
+        let snapshot = view.snapshot;
+        let (send, batches) = mpsc::channel(STREAM_BATCHES);
+        let (planned_send, planned) = tokio::sync::oneshot::channel();
+        let state = self.session(&view, database, mode);
+        let database = database.to_owned();
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::Internal("the engine has stopped".into()))?;
+        let task = runtime.spawn(async move {
+            let outcome = answer(parsed, state, view, &database, mode).await;
+            run(outcome, planned_send, send, slot).await;
+        });
+        let mut stream = QueryStream {
+            schema: Arc::new(Schema::empty()),
+            snapshot,
+            hot_rows: 0,
+            batches,
+            task,
+            deadline,
+            timeout: self.config.timeout,
+        };
+        match tokio::time::timeout_at(deadline.into(), planned).await {
+            Ok(Ok(Ok((schema, hot_rows)))) => {
+                stream.schema = schema;
+                stream.hot_rows = hot_rows;
+                Ok(stream)
+            }
+            Ok(Ok(Err(error))) => Err(error),
+            Ok(Err(_)) => Err(Error::Internal("the query's task ended while planning".into())),
+            Err(_) => Err(Error::Timeout { seconds: self.config.timeout.as_secs() }),
+        }
+    }
+
+    async fn slot(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {
+        if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
+            return Ok(permit);
+        }
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.config.queue {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Error::QueueFull);
+        }
+        let _leave = Leave(&self.waiting);
+        match tokio::time::timeout_at(deadline.into(), Arc::clone(&self.slots).acquire_owned()).await {
+            Ok(permit) => permit.map_err(|_| Error::Internal("the engine has stopped".into())),
+            Err(_) => Err(Error::Timeout { seconds: self.config.timeout.as_secs() }),
+        }
+    }
+
+    fn session(&self, view: &Arc<View>, database: &str, mode: ReadMode) -> SessionState {
+        let config = self.base.config().clone().with_default_catalog_and_schema(CATALOG, fold(database));
+        let catalogs = Arc::new(ViewCatalog { view: Arc::clone(view), mode });
+        SessionStateBuilder::new_from_existing(self.base.clone())
+            .with_config(config)
+            .with_catalog_list(catalogs)
+            .build()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Leaves the queue however the wait ends.
+struct Leave<'a>(&'a AtomicUsize);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn base_state(store: &Store, config: &EngineConfig) -> Result<SessionState, Error> {
+    let disk = DiskManagerBuilder::default()
+        .with_mode(DiskManagerMode::Directories(vec![config.temp_folder.clone()]))
+        .with_max_temp_directory_size(config.temp_bytes);
+    let pool = TrackConsumersPool::new(
+        FairSpillPool::new(config.memory_bytes),
+        std::num::NonZeroUsize::new(3).expect("three is not zero"),
+    );
+    let runtime: Arc<RuntimeEnv> = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(disk)
+        .with_metadata_cache_limit((config.memory_bytes / 10).min(64 << 20))
+        .build_arc()?;
+    let files = LocalFileSystem::new_with_prefix(store.data_folder()).map_err(|e| Error::Internal(e.to_string()))?;
+    let url = url_of_store()?;
+    runtime.register_object_store(&url, Arc::new(files));
+    let mut session = SessionConfig::new()
+        .with_target_partitions(config.threads)
+        .with_information_schema(false)
+        .with_create_default_catalog_and_schema(false);
+    let options = session.options_mut();
+    options.sql_parser.default_null_ordering = "nulls_last".into();
+    options.sql_parser.dialect = datafusion::config::Dialect::DuckDB;
+    options.sql_parser.enable_ident_normalization = true;
+    options.sql_parser.map_string_types_to_utf8view = true;
+    options.execution.time_zone = Some("UTC".into());
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    options.execution.collect_statistics = true;
+    let context = SessionContext::new_with_config_rt(session, runtime);
+    functions::register(&context);
+    Ok(context.state())
+}
+
+fn url_of_store() -> Result<url::Url, Error> {
+    url::Url::parse(STORE_URL).map_err(|e| Error::Internal(e.to_string()))
+}
+
+/// What the planning task tells the waiting caller.
+type PlannedReply = Result<(SchemaRef, usize), Error>;
+
+async fn run(
+    outcome: Result<Planned, Error>,
+    reply: tokio::sync::oneshot::Sender<PlannedReply>,
+    send: mpsc::Sender<Result<RecordBatch, Error>>,
+    _slot: OwnedSemaphorePermit,
+) {
+    let planned = match outcome {
+        Ok(planned) => planned,
+        Err(error) => {
+            let _ = reply.send(Err(error));
+            return;
+        }
+    };
+    let mut stream = match execute_stream(planned.plan, planned.context) {
+        Ok(stream) => stream,
+        Err(error) => {
+            let _ = reply.send(Err(error.into()));
+            return;
+        }
+    };
+    // the first batch is awaited before anything is answered: most failures come before it
+    let first = stream.next().await;
+    if let Some(Err(error)) = first {
+        let _ = reply.send(Err(error.into()));
+        return;
+    }
+    if reply.send(Ok((Arc::clone(&planned.schema), planned.hot_rows))).is_err() {
+        return;
+    }
+    let mut next = first;
+    while let Some(batch) = next {
+        let batch = batch.map_err(Error::from).and_then(|b| renamed(&planned.schema, b));
+        let failed = batch.is_err();
+        if send.send(batch).await.is_err() || failed {
+            return;
+        }
+        next = stream.next().await;
+    }
+}
+
+fn renamed(schema: &SchemaRef, batch: RecordBatch) -> Result<RecordBatch, Error> {
+    let options = datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
+        .map_err(|e| Error::Internal(e.to_string()))
+}
+
+async fn answer(
+    parsed: Parsed,
+    state: SessionState,
+    view: Arc<View>,
+    database: &str,
+    mode: ReadMode,
+) -> Result<Planned, Error> {
+    match parsed.kind {
+        Kind::ShowDatabases => {
+            let names = view.databases.values().map(|d| Some(d.name.to_string())).collect::<StringArray>();
+            table(&state, vec![("database", Arc::new(names))])
+        }
+        Kind::ShowTables { database: named } => show_tables(&state, &view, named.as_deref().unwrap_or(database)),
+        Kind::Query(statement) => plan(*statement, &state, &view, database, &parsed.aliases, mode).await,
+        Kind::Explain { query, analyze: _ } => {
+            let planned = plan(*query, &state, &view, database, &parsed.aliases, mode).await?;
+            let text = displayable(planned.plan.as_ref()).indent(true).to_string();
+            let kind: ArrayRef = Arc::new(StringArray::from(vec!["physical_plan"]));
+            table(&state, vec![("explain_key", kind), ("explain_value", Arc::new(StringArray::from(vec![text])))])
+        }
+    }
+}
+
+/// A finished answer as a plan.
+fn table(state: &SessionState, columns: Vec<(&str, ArrayRef)>) -> Result<Planned, Error> {
+    let fields: Vec<Field> = columns.iter().map(|(n, a)| Field::new(*n, a.data_type().clone(), true)).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.into_iter().map(|(_, a)| a).collect())
+        .map_err(|e| Error::Internal(e.to_string()))?;
+    let plan =
+        datafusion::catalog::memory::MemorySourceConfig::try_new_exec(&[vec![batch]], Arc::clone(&schema), None)?;
+    Ok(Planned { schema, plan, context: state.task_ctx(), hot_rows: 0 })
+}
+
+fn show_tables(state: &SessionState, view: &View, database: &str) -> Result<Planned, Error> {
+    let Some(found) = view.database(database) else {
+        return Err(Error::TableNotFound { table: format!("{database}.*"), nearest: None });
+    };
+    let tables: Vec<_> = found.tables.values().filter_map(|id| view.tables.get(id)).collect();
+    let text = |f: &dyn Fn(&store::view::Table) -> String| -> ArrayRef {
+        Arc::new(tables.iter().map(|t| Some(f(t))).collect::<StringArray>())
+    };
+    let files: ArrayRef = Arc::new(
+        tables.iter().map(|t| t.files.len() as i64).collect::<datafusion::arrow::array::Int64Array>(),
+    );
+    let sizes: ArrayRef = Arc::new(
+        tables
+            .iter()
+            .map(|t| t.files.iter().map(|f| f.bytes).sum::<u64>() as f64 / f64::from(1 << 20))
+            .collect::<datafusion::arrow::array::Float64Array>(),
+    );
+    table(
+        state,
+        vec![
+            ("database", text(&|_| found.name.to_string())),
+            ("table_name", text(&|t| t.info.name.to_string())),
+            ("storage_path", text(&|t| format!("{}{}", found.path, t.info.path))),
+            ("file_count", files),
+            ("total_size_mb", sizes),
+        ],
+    )
+}
+
+async fn plan(
+    statement: Statement,
+    state: &SessionState,
+    view: &View,
+    database: &str,
+    aliases: &HashMap<String, String>,
+    mode: ReadMode,
+) -> Result<Planned, Error> {
+    let statement = PlannerStatement::Statement(Box::new(statement));
+    let mut stored = HashMap::new();
+    let mut hot_rows = 0;
+    for reference in state.resolve_table_references(&statement)? {
+        let owner = reference.schema().unwrap_or(database);
+        let Some(table) = view.table(owner, reference.table()) else {
+            return Err(not_found(view, owner, reference.table(), reference.schema().is_some()));
+        };
+        if mode == ReadMode::Newest {
+            hot_rows += table.hot.rows();
+        }
+        for column in table.info.schema.columns() {
+            stored.entry(fold(&column.name)).or_insert_with(|| column.name.to_string());
+        }
+    }
+    let logical = state.statement_to_plan(statement).await?;
+    let plan = state.create_physical_plan(&logical).await?;
+    let fields: Vec<Field> = plan
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| {
+            let name = names::shown(f.name(), aliases, &stored).to_owned();
+            Field::new(name, f.data_type().clone(), true)
+        })
+        .collect();
+    Ok(Planned { schema: Arc::new(Schema::new(fields)), plan, context: state.task_ctx(), hot_rows })
+}
+
+fn not_found(view: &View, database: &str, table: &str, qualified: bool) -> Error {
+    let known = view.database(database);
+    let wanted = fold(table);
+    let nearest = known.and_then(|d| {
+        let names = d.tables.values().filter_map(|id| view.tables.get(id)).map(|t| t.info.name.to_string());
+        names
+            .map(|n| (strsim::damerau_levenshtein(&fold(&n), &wanted), n))
+            .filter(|(distance, n)| *distance <= 2.max(n.len() / 3))
+            .min()
+            .map(|(_, n)| n)
+    });
+    let table = if qualified || known.is_none() { format!("{database}.{table}") } else { table.to_owned() };
+    Error::TableNotFound { table, nearest }
+}
+
+/// The databases of one View as the planner looks names up.
+#[derive(Debug)]
+struct ViewCatalog {
+    view: Arc<View>,
+    mode: ReadMode,
+}
+
+impl CatalogProviderList for ViewCatalog {
+    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.into()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == CATALOG).then(|| Arc::new(ViewCatalog { view: Arc::clone(&self.view), mode: self.mode }) as _)
+    }
+}
+
+impl CatalogProvider for ViewCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        self.view.databases.keys().map(|k| k.to_string()).collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let database = Arc::clone(self.view.database(name)?);
+        Some(Arc::new(DatabaseSchema { view: Arc::clone(&self.view), database, mode: self.mode }))
+    }
+}
+
+#[derive(Debug)]
+struct DatabaseSchema {
+    view: Arc<View>,
+    database: Arc<store::view::Database>,
+    mode: ReadMode,
+}
+
+#[async_trait]
+impl SchemaProvider for DatabaseSchema {
+    fn table_names(&self) -> Vec<String> {
+        self.database.tables.keys().map(|k| k.to_string()).collect()
+    }
+
+    async fn table(&self, name: &str) -> PlanResult<Option<Arc<dyn TableProvider>>> {
+        let id = self.database.tables.get(fold(name).as_str());
+        let Some(table) = id.and_then(|id| self.view.tables.get(id)) else { return Ok(None) };
+        let folder = format!("{}{}", self.database.path, table.info.path);
+        let scan = TableScan::new(Arc::clone(table), folder, self.mode == ReadMode::Newest);
+        Ok(Some(Arc::new(scan)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.database.tables.contains_key(fold(name).as_str())
+    }
+}
+

@@ -1,0 +1,68 @@
+use datafusion::error::{DataFusionError, SchemaError};
+use model::Code;
+
+/// Why a query is refused or fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("syntax error: {0}")]
+    Syntax(String),
+    #[error("{what} is not supported; {instead}")]
+    Unsupported { what: String, instead: String },
+    #[error("the SQL text has {got} bytes; at most {max} are allowed", max = model::limits::SQL_BYTES)]
+    TooLong { got: usize },
+    #[error("table {table:?} does not exist{}", hint(.nearest))]
+    TableNotFound { table: String, nearest: Option<String> },
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the query ran longer than {seconds} s")]
+    Timeout { seconds: u64 },
+    #[error("the query needs more memory than its share: {0}")]
+    Memory(String),
+    #[error("too many queries wait; try again in a second")]
+    QueueFull,
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+fn hint(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default()
+}
+
+impl Error {
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Syntax(_) => Code::SyntaxError,
+            Error::Unsupported { .. } => Code::Unsupported,
+            Error::TooLong { .. } | Error::Invalid(_) => Code::InvalidQuery,
+            Error::TableNotFound { .. } => Code::TableNotFound,
+            Error::Timeout { .. } => Code::QueryTimeout,
+            Error::Memory(_) => Code::MemoryLimit,
+            Error::QueueFull => Code::QueueFull,
+            Error::Internal(_) => Code::Internal,
+        }
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        let text = || error.strip_backtrace().lines().next().unwrap_or_default().to_owned();
+        match error.find_root() {
+            DataFusionError::SQL(e, _) => Error::Syntax(e.to_string()),
+            DataFusionError::ResourcesExhausted(m) => Error::Memory(m.clone()),
+            DataFusionError::SchemaError(e, _) => Error::Invalid(schema_error(e)),
+            DataFusionError::NotImplemented(m) => {
+                Error::Unsupported { what: m.clone(), instead: "see docs/sql.md for what is".into() }
+            }
+            DataFusionError::Internal(m) => Error::Internal(m.clone()),
+            DataFusionError::IoError(e) => Error::Internal(e.to_string()),
+            DataFusionError::ObjectStore(e) => Error::Internal(e.to_string()),
+            DataFusionError::ParquetError(e) => Error::Internal(e.to_string()),
+            _ => Error::Invalid(text()),
+        }
+    }
+}
+
+fn schema_error(error: &SchemaError) -> String {
+    let text = error.to_string();
+    text.strip_prefix("Schema error: ").unwrap_or(&text).to_owned()
+}

@@ -1,0 +1,266 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray, UInt64Array, new_null_array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::pruning::PruningStatistics;
+use datafusion::common::stats::Precision;
+use datafusion::common::{Column, ColumnStatistics, DFSchema, ScalarValue, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
+use model::column::TIME;
+use model::{ColumnType, fold};
+use parquet::arrow::PARQUET_FIELD_ID_META_KEY as FIELD_ID;
+use store::hot::Chunk;
+use store::view::{DataFile, Table};
+
+use crate::adapter::ByFieldId;
+
+/// Where plans say that files are; the runtime maps it to the store's folder.
+pub const STORE_URL: &str = "tidewater://store/";
+
+/// One table of a View: its files and, unless only committed rows are asked for, its hot rows.
+#[derive(Debug)]
+pub struct TableScan {
+    table: Arc<Table>,
+    /// Folder of the table below the data root.
+    folder: String,
+    schema: SchemaRef,
+    with_hot: bool,
+}
+
+impl TableScan {
+    pub fn new(table: Arc<Table>, folder: String, with_hot: bool) -> Self {
+        let fields: Vec<Field> = table
+            .info
+            .schema
+            .columns()
+            .iter()
+            .map(|c| {
+                let id = HashMap::from([(FIELD_ID.to_owned(), c.id.to_string())]);
+                Field::new(fold(&c.name), engine_type(c.ty), true).with_metadata(id)
+            })
+            .collect();
+        Self { table, folder, schema: Arc::new(Schema::new(fields)), with_hot }
+    }
+
+    /// The files that may hold rows for which `predicate` is true, by the catalog's bounds.
+    fn prune(&self, predicate: Option<&Arc<dyn PhysicalExpr>>) -> Result<Vec<Arc<DataFile>>> {
+        let files: Vec<Arc<DataFile>> = self.table.files.iter().cloned().collect();
+        let Some(predicate) = predicate else { return Ok(files) };
+        let bounds = FileBounds { files: &files, table: &self.table };
+        let keep = match PruningPredicate::try_new(Arc::clone(predicate), Arc::clone(&self.schema)) {
+            Ok(pruning) => pruning.prune(&bounds)?,
+            Err(_) => return Ok(files), // an expression it cannot judge prunes nothing
+        };
+        Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(f, _)| Arc::clone(f)).collect())
+    }
+
+    fn file_plan(
+        &self,
+        files: &[Arc<DataFile>],
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+        partitions: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut source = ParquetSource::new(Arc::clone(&self.schema)).with_pushdown_filters(true).with_reorder_filters(true);
+        if let Some(predicate) = predicate {
+            source = source.with_predicate(predicate);
+        }
+        let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); partitions.clamp(1, files.len().max(1))];
+        let count = groups.len();
+        for (i, file) in files.iter().enumerate() {
+            let path = format!("{}{}", self.folder, file.path);
+            let statistics = Arc::new(self.statistics_of(std::slice::from_ref(file)));
+            groups[i % count].push(PartitionedFile::new(path, file.bytes).with_statistics(statistics));
+        }
+        let url = ObjectStoreUrl::parse(STORE_URL)?;
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
+            .with_statistics(self.statistics_of(files))
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(ByFieldId)))
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    /// Exact row counts and bounds of time: they answer `count(*)` and `min/max(time)` alone.
+    fn statistics_of(&self, files: &[Arc<DataFile>]) -> Statistics {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Exact(files.iter().map(|f| f.rows as usize).sum());
+        statistics.total_byte_size = Precision::Inexact(files.iter().map(|f| f.bytes as usize).sum());
+        let bounds = files.iter().map(|f| (f.time_min, f.time_max)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        if let (Some((min, max)), Some((at, _))) = (bounds, self.schema.column_with_name(TIME)) {
+            statistics.column_statistics[at] = time_statistics(min, max);
+        }
+        statistics
+    }
+
+    fn hot_plan(&self, projection: Option<&Vec<usize>>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let wanted = projection.unwrap_or(&all);
+        let schema = Arc::new(self.schema.project(wanted)?);
+        let batches = self
+            .table
+            .hot
+            .chunks()
+            .map(|chunk| self.hot_batch(chunk, wanted, &schema))
+            .collect::<Result<Vec<_>>>()?;
+        if batches.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(MemorySourceConfig::try_new_exec(&[batches], schema, None)?))
+    }
+
+    fn hot_batch(&self, chunk: &Chunk, wanted: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
+        let columns = self.table.info.schema.columns();
+        let arrays = wanted
+            .iter()
+            .map(|i| match chunk.columns.get(&columns[*i].id) {
+                Some(column) => column.to_array().map_err(|e| datafusion::error::DataFusionError::External(e.into())),
+                None => Ok(new_null_array(&engine_type(columns[*i].ty), chunk.rows)),
+            })
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(chunk.rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
+    }
+}
+
+fn time_statistics(min: i64, max: i64) -> ColumnStatistics {
+    let scalar = |us| ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()));
+    ColumnStatistics {
+        null_count: Precision::Exact(0),
+        min_value: Precision::Exact(scalar(min)),
+        max_value: Precision::Exact(scalar(max)),
+        ..ColumnStatistics::new_unknown()
+    }
+}
+
+/// The type inside the engine: strings are views.
+pub fn engine_type(ty: ColumnType) -> DataType {
+    match ty {
+        ColumnType::Utf8 => DataType::Utf8View,
+        other => other.arrow(),
+    }
+}
+
+#[async_trait]
+impl TableProvider for TableScan {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+        let predicate = match conjunction(filters.iter().cloned()) {
+            Some(expr) => Some(state.create_physical_expr(expr, &schema)?),
+            None => None,
+        };
+        let files = self.prune(predicate.as_ref())?;
+        let limit = if predicate.is_some() { None } else { limit };
+        let mut inputs = Vec::with_capacity(2);
+        if !files.is_empty() {
+            let partitions = state.config().target_partitions();
+            inputs.push(self.file_plan(&files, predicate, projection, limit, partitions)?);
+        }
+        if self.with_hot {
+            inputs.extend(self.hot_plan(projection)?);
+        }
+        Ok(match inputs.len() {
+            0 => {
+                let schema = match projection {
+                    Some(wanted) => Arc::new(self.schema.project(wanted)?),
+                    None => Arc::clone(&self.schema),
+                };
+                Arc::new(EmptyExec::new(schema))
+            }
+            1 => inputs.remove(0),
+            _ => UnionExec::try_new(inputs)?,
+        })
+    }
+}
+
+/// The catalog's bounds of each file, as the pruning predicate asks for them.
+struct FileBounds<'a> {
+    files: &'a [Arc<DataFile>],
+    table: &'a Table,
+}
+
+impl FileBounds<'_> {
+    fn bounds(&self, column: &Column, pick: impl Fn(i64, i64) -> i64, text: impl Fn(&(String, String)) -> String) -> Option<ArrayRef> {
+        if column.name == TIME {
+            let values: Vec<i64> = self.files.iter().map(|f| pick(f.time_min, f.time_max)).collect();
+            return Some(Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")));
+        }
+        let known = self.table.info.schema.find(&column.name).filter(|c| c.ty == ColumnType::Utf8)?;
+        let values: StringArray = self
+            .files
+            .iter()
+            .map(|f| f.bounds.iter().find(|b| b.column == known.id)?.min_max.as_ref().map(&text))
+            .collect();
+        let views = datafusion::arrow::compute::cast(&values, &DataType::Utf8View).ok()?;
+        Some(views)
+    }
+}
+
+impl PruningStatistics for FileBounds<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, |min, _| min, |(min, _)| min.clone())
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, |_, max| max, |(_, max)| max.clone())
+    }
+
+    fn num_containers(&self) -> usize {
+        self.files.len()
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        if column.name == TIME {
+            return Some(Arc::new(UInt64Array::from(vec![0; self.files.len()])));
+        }
+        let known = self.table.info.schema.find(&column.name)?;
+        let nulls: UInt64Array =
+            self.files.iter().map(|f| f.bounds.iter().find(|b| b.column == known.id).map(|b| b.nulls)).collect();
+        Some(Arc::new(nulls))
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        Some(Arc::new(self.files.iter().map(|f| Some(f.rows)).collect::<UInt64Array>()))
+    }
+
+    fn contained(&self, _: &Column, _: &std::collections::HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}

@@ -1,0 +1,224 @@
+//! The one door for SQL text: DuckDB's dialect, one pass over the tokens that folds names,
+//! the guard, then rewrites of forms that the planner lacks. SQL is never edited as text.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use model::fold;
+use model::limits;
+use sqlparser::ast::{
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, Query, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut,
+};
+use sqlparser::dialect::DuckDbDialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+
+use crate::{Error, guard, names};
+
+/// One statement, ready for the planner.
+#[derive(Debug)]
+pub struct Parsed {
+    pub kind: Kind,
+    /// Folded name → the spelling of its alias in the text.
+    pub aliases: HashMap<String, String>,
+}
+
+#[derive(Debug)]
+pub enum Kind {
+    Query(Box<Statement>),
+    Explain { query: Box<Statement>, analyze: bool },
+    ShowDatabases,
+    ShowTables { database: Option<String> },
+}
+
+/// Parses, folds, guards and rewrites one statement; a single trailing `;` is allowed.
+pub fn parse(sql: &str) -> Result<Parsed, Error> {
+    if sql.len() > limits::SQL_BYTES {
+        return Err(Error::TooLong { got: sql.len() });
+    }
+    let dialect = DuckDbDialect {};
+    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| Error::Syntax(e.to_string()))?;
+    let tokens = one_statement(tokens)?;
+    if let Some(kind) = show(&tokens)? {
+        return Ok(Parsed { kind, aliases: HashMap::new() });
+    }
+    let (tokens, aliases) = fold_tokens(tokens);
+    let mut parser = Parser::new(&dialect).with_recursion_limit(limits::SQL_DEPTH).with_tokens_with_locations(tokens);
+    let statement = parser.parse_statement().map_err(|e| Error::Syntax(clean(&e.to_string())))?;
+    let rest = parser.peek_token();
+    if rest.token != Token::EOF {
+        return Err(Error::Syntax(format!("unexpected {} at {}", rest.token, place(&rest))));
+    }
+    let kind = match statement {
+        Statement::Explain { analyze, statement, query_plan: false, estimate: false, options: None, .. } => {
+            Kind::Explain { query: Box::new(prepared(*statement)?), analyze }
+        }
+        other => Kind::Query(Box::new(prepared(other)?)),
+    };
+    Ok(Parsed { kind, aliases })
+}
+
+fn prepared(mut statement: Statement) -> Result<Statement, Error> {
+    guard::check(&statement)?;
+    let _ = statement.visit(&mut Rewriter);
+    Ok(statement)
+}
+
+fn clean(text: &str) -> String {
+    text.trim_start_matches("sql parser error: ").to_owned()
+}
+
+fn place(token: &TokenWithSpan) -> String {
+    format!("Line: {}, Column: {}", token.span.start.line, token.span.start.column)
+}
+
+/// Drops trailing semicolons; refuses a second statement and an empty text.
+fn one_statement(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, Error> {
+    let mut tokens: Vec<TokenWithSpan> =
+        tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+    while matches!(tokens.last().map(|t| &t.token), Some(Token::SemiColon | Token::EOF)) {
+        tokens.pop();
+    }
+    if tokens.is_empty() {
+        return Err(Error::Syntax("the SQL text is empty".into()));
+    }
+    if let Some(second) = tokens.iter().find(|t| t.token == Token::SemiColon) {
+        return Err(Error::Unsupported {
+            what: format!("a second statement ({})", place(second)),
+            instead: "send one statement a request".into(),
+        });
+    }
+    Ok(tokens)
+}
+
+/// `SHOW DATABASES` and `SHOW TABLES | MEASUREMENTS [FROM db]`, which no parser form covers.
+fn show(tokens: &[TokenWithSpan]) -> Result<Option<Kind>, Error> {
+    let words: Vec<&str> = tokens
+        .iter()
+        .map(|t| match &t.token {
+            Token::Word(word) => word.value.as_str(),
+            Token::SingleQuotedString(text) => text.as_str(),
+            _ => "",
+        })
+        .collect();
+    if !words[0].eq_ignore_ascii_case("show") {
+        return Ok(None);
+    }
+    let is = |i: usize, word: &str| words.get(i).is_some_and(|w| w.eq_ignore_ascii_case(word));
+    if is(1, "databases") && words.len() == 2 {
+        return Ok(Some(Kind::ShowDatabases));
+    }
+    if is(1, "tables") || is(1, "measurements") {
+        if words.len() == 2 {
+            return Ok(Some(Kind::ShowTables { database: None }));
+        }
+        if words.len() >= 4 && (is(2, "from") || is(2, "in")) {
+            // a database name may hold dots and dashes, which the tokenizer takes apart
+            let name: String = tokens[3..].iter().map(|t| match &t.token {
+                Token::Word(word) => word.value.clone(),
+                Token::SingleQuotedString(text) => text.clone(),
+                other => other.to_string(),
+            }).collect();
+            return Ok(Some(Kind::ShowTables { database: Some(name) }));
+        }
+    }
+    Err(Error::Unsupported {
+        what: "this SHOW".into(),
+        instead: "use SHOW DATABASES, SHOW TABLES or SHOW MEASUREMENTS, with FROM database".into(),
+    })
+}
+
+/// Folds every name, quoted or not; returns the spellings of aliases for the result.
+fn fold_tokens(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, HashMap<String, String>) {
+    let mut aliases = HashMap::new();
+    let mut after_as = false;
+    let folded = tokens
+        .into_iter()
+        .map(|mut token| {
+            let is_as = matches!(&token.token, Token::Word(w) if w.keyword == Keyword::AS);
+            if let Token::Word(word) = &mut token.token {
+                let folded = fold(&word.value);
+                if after_as && folded != word.value {
+                    aliases.insert(folded.clone(), word.value.clone());
+                }
+                word.value = folded;
+            }
+            after_as = is_as;
+            token
+        })
+        .collect();
+    (folded, aliases)
+}
+
+struct Rewriter;
+
+impl VisitorMut for Rewriter {
+    type Break = ();
+
+    /// Names of unnamed expressions are fixed before anything inside them is rewritten.
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        name_items(&mut query.body);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        rewrite(expr);
+        ControlFlow::Continue(())
+    }
+}
+
+fn name_items(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                if let SelectItem::UnnamedExpr(expr) = item {
+                    if let Some(name) = names::of_expression(expr) {
+                        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+                    }
+                }
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            name_items(left);
+            name_items(right);
+        }
+        _ => {}
+    }
+}
+
+fn rewrite(expr: &mut Expr) {
+    match expr {
+        Expr::BinaryOp { left, op, right } => {
+            let function = match op {
+                BinaryOperator::Divide => "tw_divide",
+                BinaryOperator::DuckIntegerDivide => "tw_integer_divide",
+                BinaryOperator::Modulo => "tw_modulo",
+                BinaryOperator::PGStartsWith => "starts_with",
+                _ => return,
+            };
+            *expr = call(function, vec![(**left).clone(), (**right).clone()]);
+        }
+        Expr::Extract { field, expr: of, .. } => {
+            let field = Expr::value(Value::SingleQuotedString(field.to_string().to_ascii_lowercase()));
+            *expr = call("date_part", vec![field, (**of).clone()]);
+        }
+        _ => {}
+    }
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let args = args.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect();
+    let duplicate_treatment: Option<DuplicateTreatment> = None;
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
