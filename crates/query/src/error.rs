@@ -1,4 +1,5 @@
-use datafusion::error::{DataFusionError, SchemaError};
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
 use model::Code;
 
 /// Why a query is refused or fails.

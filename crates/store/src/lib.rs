@@ -48,5 +48,5 @@ pub use error::{Error, Result};
 pub use ingest::{Accepted, RefusedRow, Resolution, Resolved, WriteRequest};
 pub use sequencer::Outcome;
 pub use shared::{Counters, Shared};
-pub use store::Store;
+pub use store::{Store, repair_log};
 pub use view::View;

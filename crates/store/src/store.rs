@@ -337,3 +337,14 @@ impl Error {
         Code::is_retryable(self.code())
     }
 }
+
+/// `tidewater repair log`: cuts the log of a stopped server's folder at its first damage.
+///
+/// # Errors
+/// The folder is in use or cannot be read.
+pub fn repair_log(root: &Path) -> Result<log::RepairReport> {
+    let layout = Layout { root: root.to_owned() };
+    let _lock = FolderLock::acquire(root)?;
+    let (_, loaded) = catalog::open(&layout, 0)?;
+    log::repair(&layout.log(), &loaded.log_id)
+}

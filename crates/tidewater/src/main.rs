@@ -1,1 +1,107 @@
-fn main() {}
+//! The `tidewater` binary: command line, configuration, composition root.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// `tidewater attach`: the lines with which DuckDB reads a folder live.
+mod attach;
+/// `tidewater demo`: this machine's metrics, live.
+mod demo;
+/// `tidewater repair log`.
+mod repair;
+/// `tidewater serve`: everything together.
+mod serve;
+/// One entry a setting.
+mod settings;
+/// `tidewater sql`: one statement against a server.
+mod sql;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use settings::Settings;
+
+#[derive(Debug, Parser)]
+#[command(name = "tidewater", version, about = "A time-series database in one binary", after_help = after_help())]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Sources {
+    /// Configuration file [default: ./tidewater.toml, /etc/tidewater/tidewater.toml]
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// A setting, over file and environment; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server
+    Serve {
+        #[command(flatten)]
+        sources: Sources,
+    },
+    /// Start a server on this machine's own live metrics
+    Demo(demo::Options),
+    /// Run one SQL statement against a server
+    Sql(sql::Options),
+    /// Print the lines with which DuckDB attaches a folder
+    Attach(attach::Options),
+    /// Show the effective settings
+    Config {
+        #[command(flatten)]
+        sources: Sources,
+        /// Print docs/configuration.md instead
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Mend what a disk has damaged; the server must be stopped
+    Repair {
+        #[command(subcommand)]
+        what: repair::What,
+    },
+    /// Print the version
+    Version,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not of the form key=value"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn after_help() -> String {
+    let lines = settings::SETTINGS.iter().map(|s| format!("  {:<28} {} [{}]", s.key, s.doc, s.default));
+    format!("Settings (--set key=value, or {}, …):\n{}", settings::SETTINGS[1].variable(), lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve { sources } => Settings::load(sources.config.as_deref(), &sources.set).and_then(|s| serve::run(&s)),
+        Command::Demo(options) => demo::run(&options),
+        Command::Sql(options) => sql::run(&options),
+        Command::Attach(options) => attach::run(&options),
+        Command::Config { markdown: true, .. } => {
+            print!("{}", settings::markdown());
+            Ok(())
+        }
+        Command::Config { sources, markdown: false } => Settings::load(sources.config.as_deref(), &sources.set).map(|s| print!("{}", s.show())),
+        Command::Repair { what } => repair::run(&what),
+        Command::Version => {
+            println!("tidewater {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tidewater: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,20 @@
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What the HTTP server is told at start.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    pub host: IpAddr,
+    pub port: u16,
+    /// Longest body, compressed and decompressed, in bytes.
+    pub max_payload_bytes: u64,
+    /// For the head of a request, and between two parts of a body.
+    pub read_timeout: Duration,
+    /// How long a stop waits for requests on their way.
+    pub shutdown_timeout: Duration,
+    /// Connections open at once.
+    pub max_connections: usize,
+    /// How long a writer waits for room in memory before it is told to come again.
+    pub write_wait: Duration,
+    pub auth_enabled: bool,
+}

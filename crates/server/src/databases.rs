@@ -1,0 +1,103 @@
+use std::collections::HashMap;
+use std::time::Instant;
+
+use axum::extract::{Path, Query, State as Extract};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, body::Bytes};
+use chrono::{SecondsFormat, TimeZone, Utc};
+use model::{Code, DatabaseName};
+use serde_json::{Value, json};
+use store::View;
+use store::view::{Database, Table};
+
+use crate::error::ApiError;
+use crate::state::Shared;
+
+fn rfc3339(us: i64) -> String {
+    Utc.timestamp_micros(us).single().unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+fn tables<'a>(view: &'a View, database: &'a Database) -> impl Iterator<Item = &'a Table> {
+    database.tables.values().filter_map(|id| view.tables.get(id)).map(AsRef::as_ref)
+}
+
+fn found<'a>(view: &'a View, name: &str) -> Result<&'a Database, ApiError> {
+    let database = view.database(name).map(AsRef::as_ref);
+    database.ok_or_else(|| ApiError::new(Code::DatabaseNotFound, format!("database {name:?} does not exist")))
+}
+
+/// `GET /api/v1/databases`
+pub async fn list(Extract(state): Extract<Shared>) -> Json<Value> {
+    let view = state.store.view();
+    let databases: Vec<Value> = view.databases.values().map(|d| describe(d)).collect();
+    Json(json!({"count": databases.len(), "databases": databases}))
+}
+
+fn describe(database: &Database) -> Value {
+    json!({
+        "name": &*database.name,
+        "measurement_count": database.tables.len(),
+        "created_at": rfc3339(database.created_us),
+    })
+}
+
+/// `GET /api/v1/databases/{name}`
+pub async fn one(Extract(state): Extract<Shared>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(describe(found(&state.store.view(), &name)?)))
+}
+
+/// `GET /api/v1/databases/{name}/measurements`
+pub async fn measurements_of(
+    Extract(state): Extract<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let view = state.store.view();
+    let database = found(&view, &name)?;
+    let list: Vec<Value> = tables(&view, database)
+        .map(|t| json!({"name": &*t.info.name, "file_count": t.files.len(), "row_count": t.file_rows + t.hot.rows() as u64}))
+        .collect();
+    Ok(Json(json!({"database": &*database.name, "count": list.len(), "measurements": list})))
+}
+
+/// `POST /api/v1/databases`
+pub async fn create(Extract(state): Extract<Shared>, body: Bytes) -> Result<Response, ApiError> {
+    let body: Value = serde_json::from_slice(&body)
+        .map_err(|e| ApiError::new(Code::InvalidBody, format!("the body is not JSON of the form {{\"name\": …}}: {e}")))?;
+    let name = body["name"].as_str().unwrap_or_default().to_owned();
+    let database = DatabaseName::new(&name)?;
+    let store = std::sync::Arc::clone(&state.store);
+    let created_us = tokio::task::spawn_blocking(move || store.create_database(database))
+        .await
+        .map_err(|e| ApiError::new(Code::Internal, e.to_string()))??;
+    let body = json!({"name": name, "measurement_count": 0, "created_at": rfc3339(created_us)});
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+/// `GET /api/v1/measurements?database=`
+pub async fn measurements(
+    Extract(state): Extract<Shared>,
+    Query(params): Query<HashMap<String, String>>,
+) -> Result<Json<Value>, ApiError> {
+    let started = Instant::now();
+    let view = state.store.view();
+    let wanted: Vec<&Database> = match params.get("database").filter(|d| !d.is_empty()) {
+        Some(name) => vec![found(&view, name)?],
+        None => view.databases.values().map(AsRef::as_ref).collect(),
+    };
+    let mut list = Vec::new();
+    for database in wanted {
+        for table in tables(&view, database) {
+            let bytes: u64 = table.files.iter().map(|f| f.bytes).sum();
+            list.push(json!({
+                "database": &*database.name,
+                "measurement": &*table.info.name,
+                "file_count": table.files.len(),
+                "total_size_mb": bytes as f64 / f64::from(1 << 20),
+                "storage_path": format!("{}{}", database.path, table.info.path),
+            }));
+        }
+    }
+    let elapsed = started.elapsed().as_secs_f64() * 1e3;
+    Ok(Json(json!({"success": true, "count": list.len(), "measurements": list, "execution_time_ms": elapsed})))
+}

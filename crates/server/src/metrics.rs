@@ -1,0 +1,97 @@
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::State as Extract;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use crate::state::{Shared, State};
+
+/// `GET /metrics`: Prometheus text, with Arc's names where they mean the same.
+pub async fn prometheus(Extract(state): Extract<Shared>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], render(&state)).into_response()
+}
+
+fn render(state: &State) -> String {
+    let mut out = String::with_capacity(8 << 10);
+    let read = |c: &AtomicU64| c.load(Ordering::Relaxed) as f64;
+    let http = &state.counters;
+    let store = state.store.counters();
+    let view = state.store.view();
+    let shared = state.store.shared();
+    let uptime = (state.clock.now_us() - state.started_us) as f64 / 1e6;
+    let counters: &[(&str, &str, f64)] = &[
+        ("arc_http_requests_total", "Requests answered.", read(&http.requests)),
+        ("arc_http_requests_success_total", "Requests answered with 2xx.", read(&http.succeeded)),
+        ("arc_http_requests_error_total", "Requests answered with anything else.", read(&http.failed)),
+        ("arc_ingest_records_total", "Rows made durable and visible.", read(&store.rows)),
+        ("arc_ingest_bytes_total", "Bytes of write bodies as they came.", read(&http.write_bytes)),
+        ("arc_ingest_batches_total", "Write requests.", read(&http.write_requests)),
+        ("arc_ingest_errors_total", "Write requests refused, in whole or in part.", read(&http.write_errors)),
+        ("arc_msgpack_records_total", "Rows decoded from MessagePack.", read(&http.msgpack_rows)),
+        ("arc_lineprotocol_records_total", "Lines of line protocol.", read(&http.lines)),
+        ("tidewater_lineprotocol_bad_lines_total", "Lines that were not understood.", read(&http.bad_lines)),
+        ("arc_buffer_flushes_total", "Flushes of a table.", read(&store.flushes)),
+        ("arc_buffer_flush_failures_total", "Flushes that failed and were tried again.", read(&store.flush_failures)),
+        ("arc_buffer_records_written_total", "Rows written to files.", read(&store.flushed_rows)),
+        ("tidewater_files_written_total", "Parquet files written.", read(&store.flushed_files)),
+        ("arc_storage_write_bytes_total", "Bytes of Parquet files written.", read(&store.flushed_bytes)),
+        ("tidewater_log_records_total", "Records of the log.", read(&store.records)),
+        ("tidewater_log_groups_total", "Group commits of the log.", read(&store.groups)),
+        ("tidewater_log_syncs_total", "Calls of fdatasync on the log.", read(&store.syncs)),
+        ("tidewater_log_bytes_total", "Bytes of records written to the log.", read(&store.log_bytes)),
+        ("arc_wal_recovery_records_total", "Records replayed at start.", read(&store.replayed_records)),
+        ("tidewater_log_torn_tails_total", "Interrupted writes cut at start.", read(&store.torn_tails)),
+        ("tidewater_orphans_removed_total", "Unfinished files removed at start.", read(&store.orphans_removed)),
+        ("tidewater_snapshots_expired_total", "Catalog snapshots expired.", read(&store.snapshots_expired)),
+        ("arc_query_requests_total", "Queries.", read(&http.query_requests)),
+        ("arc_query_errors_total", "Queries that failed.", read(&http.query_errors)),
+        ("arc_query_rows_total", "Rows of answers.", read(&http.query_rows)),
+        ("tidewater_auth_failures_total", "Requests without a valid token.", read(&http.auth_failures)),
+        ("process_cpu_seconds_total", "User and system CPU time.", process_cpu_seconds()),
+    ];
+    let gauges: &[(&str, &str, f64)] = &[
+        ("arc_uptime_seconds", "Seconds since the start.", uptime),
+        ("tidewater_hot_bytes", "Bytes reserved for rows that no file holds.", shared.hot_bytes() as f64),
+        ("tidewater_hot_budget_bytes", "Most bytes that may be reserved so.", shared.config.hot_budget_bytes as f64),
+        ("tidewater_log_bytes", "Bytes of the log on disk.", read(&shared.log_bytes)),
+        ("tidewater_snapshot", "Newest catalog snapshot.", view.snapshot as f64),
+        ("tidewater_published_lsn", "Newest visible record.", view.published.0 as f64),
+        ("tidewater_databases", "Databases.", view.databases.len() as f64),
+        ("tidewater_tables", "Tables.", view.tables.len() as f64),
+        ("tidewater_last_flush_timestamp_seconds", "When rows last became files.", read(&store.last_flush_us) / 1e6),
+        ("tidewater_query_waiting", "Queries that wait for a slot.", state.engine.waiting() as f64),
+        ("tidewater_query_running", "Queries that run.", state.engine.running() as f64),
+        ("tidewater_http_connections", "Open connections.", read(&http.connections)),
+        ("process_resident_memory_bytes", "Resident memory.", resident_bytes()),
+        ("process_open_fds", "Open descriptors.", open_descriptors()),
+    ];
+    for (kind, list) in [("counter", counters), ("gauge", gauges)] {
+        for (name, help, value) in list {
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        }
+    }
+    out
+}
+
+fn resident_bytes() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: f64 = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0.0);
+    pages * 4096.0
+}
+
+fn open_descriptors() -> f64 {
+    std::fs::read_dir("/proc/self/fd").map_or(0.0, |d| d.count() as f64)
+}
+
+#[expect(unsafe_code, reason = "std has no getrusage")]
+fn process_cpu_seconds() -> f64 {
+    // SAFETY: zero is a valid value of this plain C struct
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` outlives the call
+    if unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) } != 0 {
+        return 0.0;
+    }
+    let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}

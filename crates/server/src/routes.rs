@@ -1,0 +1,71 @@
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State as Extract};
+use axum::http::{HeaderValue, Method, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use model::Code;
+
+use crate::error::ApiError;
+use crate::state::{Shared, count};
+use crate::{auth, databases, health, influx, metrics, query, write};
+
+/// Every route of the server.
+pub fn router(state: Shared) -> Router {
+    Router::new()
+        .route("/api/v1/write/msgpack", post(write::msgpack))
+        .route("/api/v1/write/line-protocol", post(write::line_protocol))
+        .route("/api/v1/write/line-protocol/flush", post(write::flush))
+        .route("/write", post(write::influx_v1))
+        .route("/api/v2/write", post(write::influx_v2))
+        .route("/api/v3/write_lp", post(write::influx_v3))
+        .route("/query", get(influx::query).post(influx::query))
+        .route("/api/v2/query", post(influx::flux))
+        .route("/api/v2/buckets", get(influx::buckets).post(influx::bucket_changes))
+        .route("/api/v3/query_sql", get(query::v3_get).post(query::v3_post))
+        .route("/api/v1/query", post(query::json))
+        .route("/api/v1/query/arrow", post(query::arrow))
+        .route("/api/v1/measurements", get(databases::measurements))
+        .route("/api/v1/databases", get(databases::list).post(databases::create))
+        .route("/api/v1/databases/{name}", get(databases::one))
+        .route("/api/v1/databases/{name}/measurements", get(databases::measurements_of))
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .route("/ping", get(health::ping).head(health::ping))
+        .route("/metrics", get(metrics::prometheus))
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        // bodies are bounded where they are read, with the bound named in the error
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(state.clone(), auth::require))
+        .layer(middleware::from_fn_with_state(state.clone(), account))
+        .with_state(state)
+}
+
+/// The text that arcli takes as "this feature is not here".
+async fn unknown(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(Code::NotFound, format!("Cannot {method} {}", uri.path()))
+}
+
+/// Counts the request and gives it an id, which its answer carries.
+async fn account(Extract(state): Extract<Shared>, request: Request, next: Next) -> Response {
+    count(&state.counters.requests, 1);
+    let id = request
+        .headers()
+        .get("x-request-id")
+        .filter(|v| v.len() <= 64)
+        .cloned()
+        .or_else(|| HeaderValue::from_str(&store::random::uuid()).ok());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await.into_response();
+    let status = response.status();
+    let counter = if status.is_success() { &state.counters.succeeded } else { &state.counters.failed };
+    count(counter, 1);
+    if let Some(id) = id {
+        if !status.is_success() {
+            tracing::info!(%method, path, status = status.as_u16(), request_id = id.to_str().unwrap_or_default(), "refused");
+        }
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
+}

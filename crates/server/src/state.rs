@@ -1,0 +1,46 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::Clock;
+use query::Engine;
+use store::Store;
+
+use crate::auth::Auth;
+use crate::config::ServerConfig;
+
+/// What every handler shares.
+#[derive(Debug)]
+pub struct State {
+    pub store: Arc<Store>,
+    pub engine: Engine,
+    pub clock: Arc<dyn Clock>,
+    pub auth: Auth,
+    pub config: ServerConfig,
+    pub started_us: i64,
+    pub counters: HttpCounters,
+}
+
+pub type Shared = Arc<State>;
+
+/// What `/metrics` shows of HTTP; all only rise, but for `connections`.
+#[derive(Debug, Default)]
+pub struct HttpCounters {
+    pub requests: AtomicU64,
+    pub succeeded: AtomicU64,
+    pub failed: AtomicU64,
+    pub connections: AtomicU64,
+    pub write_requests: AtomicU64,
+    pub write_errors: AtomicU64,
+    pub write_bytes: AtomicU64,
+    pub msgpack_rows: AtomicU64,
+    pub lines: AtomicU64,
+    pub bad_lines: AtomicU64,
+    pub query_requests: AtomicU64,
+    pub query_errors: AtomicU64,
+    pub query_rows: AtomicU64,
+    pub auth_failures: AtomicU64,
+}
+
+pub fn count(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}

@@ -1,0 +1,278 @@
+use std::collections::HashMap;
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State as Extract};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, Limited};
+use model::time::Precision;
+use model::{Code, DatabaseName, TableMode, limits};
+use serde_json::{Value, json};
+use store::{Accepted, Durability, Outcome, RefusedRow, Resolution, WriteRequest};
+use wire::{ItemError, inflate, line_protocol, msgpack};
+
+use crate::error::ApiError;
+use crate::state::{Shared, State, count};
+
+/// Bodies above this are decoded away from the threads that serve other connections.
+const BLOCKING_BYTES: usize = 256 << 10;
+
+type Params = Query<HashMap<String, String>>;
+
+/// `POST /api/v1/write/msgpack`
+pub async fn msgpack(Extract(state): Extract<Shared>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    let database = database(&headers, None)?;
+    let outcome = write(&state, &headers, body, database, Dialect::Msgpack).await;
+    answer(&state, outcome)
+}
+
+/// `POST /api/v1/write/line-protocol`
+pub async fn line_protocol(
+    Extract(state): Extract<Shared>,
+    Query(params): Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let database = database(&headers, None)?;
+    let precision = precision(&params, Precision::Nanosecond)?;
+    let dialect = Dialect::LineProtocol { precision, mode: TableMode::Append };
+    answer(&state, write(&state, &headers, body, database, dialect).await)
+}
+
+/// `POST /write`: InfluxDB 1.
+pub async fn influx_v1(
+    Extract(state): Extract<Shared>,
+    Query(params): Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let database = database(&headers, params.get("db"))?;
+    let precision = precision(&params, Precision::Nanosecond)?;
+    let dialect = Dialect::LineProtocol { precision, mode: TableMode::Last };
+    answer(&state, write(&state, &headers, body, database, dialect).await)
+}
+
+/// `POST /api/v2/write`: InfluxDB 2, whose clients read `code` and `message`.
+pub async fn influx_v2(
+    Extract(state): Extract<Shared>,
+    Query(params): Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let outcome = async {
+        let database = database(&headers, params.get("bucket"))?;
+        let precision = precision(&params, Precision::Nanosecond)?;
+        let dialect = Dialect::LineProtocol { precision, mode: TableMode::Last };
+        answer(&state, write(&state, &headers, body, database, dialect).await)
+    };
+    outcome.await.unwrap_or_else(|error| v2_error(error).into_response())
+}
+
+/// `POST /api/v3/write_lp`: InfluxDB 3.
+pub async fn influx_v3(
+    Extract(state): Extract<Shared>,
+    Query(params): Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let database = database(&headers, params.get("db"))?;
+    let precision = precision(&params, Precision::Auto)?;
+    let dialect = Dialect::LineProtocol { precision, mode: TableMode::Last };
+    answer(&state, write(&state, &headers, body, database, dialect).await)
+}
+
+/// InfluxDB 2's words for what went wrong; our own code stays beside them.
+fn v2_error(error: ApiError) -> ApiError {
+    let word = match error.status() {
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::NOT_FOUND => "not found",
+        StatusCode::PAYLOAD_TOO_LARGE => "request too large",
+        status if status.is_server_error() => "unavailable",
+        _ => "invalid",
+    };
+    let (message, own) = (error.message.clone(), error.code.as_str());
+    error.with("message", json!(message)).with("code", json!(word)).with("tidewater_code", json!(own))
+}
+
+/// `POST /api/v1/write/line-protocol/flush`: every hot row into files, now.
+pub async fn flush(Extract(state): Extract<Shared>) -> Result<Response, ApiError> {
+    let store = std::sync::Arc::clone(&state.store);
+    tokio::task::spawn_blocking(move || store.flush())
+        .await
+        .map_err(|e| ApiError::new(Code::Internal, e.to_string()))??;
+    let snapshot = state.store.view().snapshot;
+    Ok(axum::Json(json!({"status": "ok", "message": "all rows are in files", "snapshot": snapshot})).into_response())
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Dialect {
+    Msgpack,
+    LineProtocol { precision: Precision, mode: TableMode },
+}
+
+/// What a client sent, decoded.
+struct Decoded {
+    batches: Vec<model::Batch>,
+    errors: Vec<ItemError>,
+    bad: usize,
+}
+
+/// The accepted part of a request and what was not.
+struct Written {
+    durability: Durability,
+    errors: Vec<ItemError>,
+    bad: usize,
+    rows: usize,
+}
+
+/// The database: the header, else the route's parameter, else `default`.
+fn database(headers: &HeaderMap, param: Option<&String>) -> Result<DatabaseName, ApiError> {
+    let header = headers.get("x-arc-database").map(|v| v.to_str().unwrap_or("\u{7f}"));
+    let name = header.filter(|h| !h.is_empty()).or(param.map(String::as_str)).unwrap_or("default");
+    Ok(DatabaseName::new(name)?)
+}
+
+fn precision(params: &HashMap<String, String>, default: Precision) -> Result<Precision, ApiError> {
+    match params.get("precision").filter(|p| !p.is_empty()) {
+        None => Ok(default),
+        Some(text) => Precision::parse(text).ok_or_else(|| {
+            let message = format!("precision {text:?} is unknown; use n, ns, u, us, µ, ms, s, m or h");
+            ApiError::new(Code::InvalidParameter, message)
+        }),
+    }
+}
+
+fn durability(headers: &HeaderMap) -> Result<Option<Durability>, ApiError> {
+    let Some(value) = headers.get("x-tidewater-durability") else { return Ok(None) };
+    let known = value.to_str().ok().and_then(Durability::parse);
+    known.map(Some).ok_or_else(|| {
+        ApiError::new(Code::InvalidParameter, "x-tidewater-durability is neither power nor process")
+    })
+}
+
+async fn write(
+    state: &State,
+    headers: &HeaderMap,
+    body: Body,
+    database: DatabaseName,
+    dialect: Dialect,
+) -> Result<Written, ApiError> {
+    count(&state.counters.write_requests, 1);
+    let durability = durability(headers)?;
+    let body = read_body(state, body).await?;
+    count(&state.counters.write_bytes, body.len() as u64);
+    let encoding = headers.get(header::CONTENT_ENCODING).and_then(|v| v.to_str().ok());
+    let decode = || decode(state, &body, encoding, dialect);
+    let decoded = if body.len() > BLOCKING_BYTES { tokio::task::block_in_place(decode)? } else { decode()? };
+    let (mode, partial) = match dialect {
+        Dialect::Msgpack => (TableMode::Append, false),
+        Dialect::LineProtocol { mode, .. } => (mode, true),
+    };
+    let Decoded { batches, mut errors, mut bad } = decoded;
+    if batches.is_empty() {
+        let durability = durability.unwrap_or(state.store.shared().config.durability);
+        return Ok(Written { durability, errors, bad, rows: 0 });
+    }
+    let request = WriteRequest { database, mode, batches, partial, durability, key: None };
+    let accepted = store_rows(state, request).await?;
+    bad += accepted.refused.len();
+    errors.extend(accepted.refused.into_iter().map(|RefusedRow { number, reason, .. }| ItemError { number, reason }));
+    errors.sort_by_key(|e| e.number);
+    errors.truncate(limits::REPORTED_LINES);
+    Ok(Written { durability: accepted.durability, errors, bad, rows: accepted.rows })
+}
+
+async fn read_body(state: &State, body: Body) -> Result<Bytes, ApiError> {
+    let max = state.config.max_payload_bytes;
+    match Limited::new(body, usize::try_from(max).unwrap_or(usize::MAX)).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(ApiError::new(Code::PayloadTooLarge, format!("the body has more than {max} bytes; split it")))
+        }
+        Err(error) => Err(ApiError::new(Code::InvalidBody, format!("the body ended early: {error}"))),
+    }
+}
+
+fn decode(state: &State, body: &[u8], encoding: Option<&str>, dialect: Dialect) -> Result<Decoded, ApiError> {
+    let plain = inflate::inflate(body, encoding, state.config.max_payload_bytes)?;
+    let now_us = state.clock.now_us();
+    match dialect {
+        Dialect::Msgpack => {
+            let batches = msgpack::decode(&plain, now_us)?;
+            count(&state.counters.msgpack_rows, batches.iter().map(|b| b.rows() as u64).sum());
+            Ok(Decoded { batches, errors: Vec::new(), bad: 0 })
+        }
+        Dialect::LineProtocol { precision, .. } => {
+            let decoded = line_protocol::decode(&plain, precision, now_us)?;
+            count(&state.counters.lines, decoded.lines as u64);
+            count(&state.counters.bad_lines, decoded.bad as u64);
+            if decoded.lines == 0 {
+                return Err(ApiError::new(Code::InvalidBody, "the body holds no line with a point"));
+            }
+            Ok(Decoded { batches: decoded.batches, errors: decoded.errors, bad: decoded.bad })
+        }
+    }
+}
+
+/// Resolve, define what is missing, submit, wait; as `Store::write`, without blocking a thread.
+async fn store_rows(state: &State, mut request: WriteRequest) -> Result<Accepted, ApiError> {
+    let mut refused = Vec::new();
+    let deadline = Instant::now() + state.config.write_wait;
+    let mut attempts = 0;
+    while attempts < limits::RESOLVE_ATTEMPTS {
+        let resolved = match state.store.resolve(&mut request, &mut refused)? {
+            Resolution::Ready(resolved) => resolved,
+            Resolution::Needs(wants) => {
+                state.store.check_ready()?;
+                let (store, database) = (std::sync::Arc::clone(&state.store), request.database.clone());
+                tokio::task::spawn_blocking(move || store.define(&database, wants))
+                    .await
+                    .map_err(|e| ApiError::new(Code::Internal, e.to_string()))??;
+                attempts += 1;
+                continue;
+            }
+        };
+        let rows = resolved.rows;
+        if resolved.is_empty() {
+            let durability = request.durability.unwrap_or(state.store.shared().config.durability);
+            return Ok(Accepted { lsn: model::Lsn(0), durability, rows, refused });
+        }
+        let (send, outcome) = tokio::sync::oneshot::channel();
+        let submitted = state.store.submit(resolved, request.durability, request.key.as_ref(), move |outcome| {
+            let _ = send.send(outcome);
+        });
+        match submitted {
+            Ok(()) => {}
+            // memory frees as tables are flushed: a short wait spares the client a retry
+            Err(store::Error::HotFull { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        match outcome.await {
+            Ok(Outcome::Accepted { lsn, durability }) => return Ok(Accepted { lsn, durability, rows, refused }),
+            Ok(Outcome::Stale) => attempts += 1,
+            Ok(Outcome::Failed(error)) => return Err(error.into()),
+            Err(_) => return Err(ApiError::new(Code::WriteServiceUnavailable, "the log thread has ended")),
+        }
+    }
+    Err(ApiError::new(Code::SchemaChurn, "a table changes faster than this write can follow; try again"))
+}
+
+fn answer(state: &State, outcome: Result<Written, ApiError>) -> Result<Response, ApiError> {
+    let written = outcome.inspect_err(|_| count(&state.counters.write_errors, 1))?;
+    if written.bad == 0 {
+        let durability = [("x-tidewater-durability", written.durability.as_str())];
+        return Ok((StatusCode::NO_CONTENT, durability).into_response());
+    }
+    count(&state.counters.write_errors, 1);
+    let first = written.errors.first().map(|e| format!("line {}: {}", e.number, e.reason)).unwrap_or_default();
+    let message = format!("partial write: {} lines refused, {} rows stored; {first}", written.bad, written.rows);
+    let lines: Vec<Value> = written.errors.iter().map(|e| json!({"line": e.number, "error": e.reason})).collect();
+    Err(ApiError::new(Code::InvalidLines, message)
+        .with("lines", Value::Array(lines))
+        .with("lines_refused", json!(written.bad))
+        .with("rows_stored", json!(written.rows)))
+}

@@ -1,0 +1,224 @@
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use model::{Clock, SystemClock};
+use query::{Engine, EngineConfig};
+use server::auth::Auth;
+use server::{ServerConfig, State};
+use store::{Durability, Store, StoreConfig};
+use tokio::net::TcpListener;
+
+use crate::settings::{self, Settings};
+
+/// How long a clean stop flushes; the rest stays in the log.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(25);
+
+/// A server that answers.
+#[derive(Debug)]
+pub struct Running {
+    pub url: String,
+    pub token: Option<String>,
+    state: Arc<State>,
+    runtime: tokio::runtime::Runtime,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+/// `tidewater serve`
+pub fn run(settings: &Settings) -> Result<()> {
+    start_logging(settings);
+    let running = start(settings)?;
+    let signal = running.runtime.block_on(stop_signal())?;
+    tracing::info!(signal, "stopping");
+    running.stop();
+    Ok(())
+}
+
+fn start_logging(settings: &Settings) {
+    let level = settings.text("log.level");
+    let filter = tracing_subscriber::EnvFilter::new(format!("{level},datafusion=warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = match settings.text("log.format") {
+        "json" => builder.json().try_init(),
+        _ => builder.with_ansi(false).try_init(),
+    };
+}
+
+async fn stop_signal() -> Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
+
+/// Starts everything in order, a log line each.
+pub fn start(settings: &Settings) -> Result<Running> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let or_cores = |key: &str, factor: usize| match settings.integer(key) as usize {
+        0 => cores * factor,
+        n => n,
+    };
+    let budget = match settings.bytes("memory.budget") {
+        0 => settings::default_memory_budget(),
+        n => n,
+    };
+    let store = timed("store", || Store::open(store_config(settings, budget), Arc::clone(&clock)).context("cannot open the store"))?;
+    let store = Arc::new(store);
+    let engine = timed("query", || {
+        let config = EngineConfig {
+            memory_bytes: (budget / 10 * 4) as usize,
+            temp_folder: root(settings).join("tmp"),
+            temp_bytes: settings.bytes("query.temp_bytes"),
+            slots: or_cores("database.max_connections", 2),
+            queue: settings.integer("query.queue") as usize,
+            threads: or_cores("database.thread_count", 1),
+            timeout: Duration::from_secs(settings.integer("query.timeout")),
+        };
+        Engine::new(Arc::clone(&store), config).context("cannot start the query engine")
+    })?;
+    let token = if settings.flag("auth.enabled") { Some(admin_token(&root(settings))?) } else { None };
+    let config = server_config(settings)?;
+    let address = (config.host, config.port);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(or_cores("server.threads", 1))
+        .thread_name("net")
+        .enable_all()
+        .build()?;
+    let listener = timed("http", || {
+        runtime
+            .block_on(TcpListener::bind(address))
+            .with_context(|| format!("cannot listen on {}:{} (server.host, server.port)", address.0, address.1))
+    })?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let started_us = clock.now_us();
+    let state = Arc::new(State {
+        store,
+        engine,
+        clock,
+        auth: Auth::new(token.as_deref()),
+        config,
+        started_us,
+        counters: Default::default(),
+    });
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let accepting = runtime.spawn(server::serve(listener, Arc::clone(&state), async move {
+        let _ = stopped.await;
+    }));
+    let tended = Arc::clone(&state);
+    runtime.spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            every.tick().await;
+            tended.store.tend();
+        }
+    });
+    tracing::info!(url, version = env!("CARGO_PKG_VERSION"), "ready");
+    Ok(Running { url, token, state, runtime, stop: Some(stop), accepting })
+}
+
+/// Runs one service's start and logs its name, state and milliseconds.
+fn timed<T>(service: &str, start: impl FnOnce() -> Result<T>) -> Result<T> {
+    let began = Instant::now();
+    let outcome = start();
+    let ms = began.elapsed().as_millis() as u64;
+    match &outcome {
+        Ok(_) => tracing::info!(service, state = "started", ms),
+        Err(error) => tracing::error!(service, state = "failed", ms, error = format!("{error:#}")),
+    }
+    outcome
+}
+
+impl Running {
+    /// Finishes requests on their way, flushes, closes; the process may exit afterwards.
+    pub fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        let _ = self.runtime.block_on(&mut self.accepting);
+        self.runtime.shutdown_timeout(Duration::from_secs(5));
+        let Some(State { store, engine, .. }) = Arc::into_inner(self.state) else {
+            tracing::warn!("a request still holds the server; its rows are in the log");
+            return;
+        };
+        drop(engine);
+        // queries that were cut may take a moment to let go
+        let began = Instant::now();
+        let mut store = store;
+        loop {
+            match Arc::try_unwrap(store) {
+                Ok(store) => return store.close(FLUSH_PATIENCE),
+                Err(shared) if began.elapsed() < Duration::from_secs(5) => {
+                    store = shared;
+                    std::thread::yield_now();
+                }
+                Err(_) => return tracing::warn!("a query still holds the store; its rows are in the log"),
+            }
+        }
+    }
+}
+
+pub fn root(settings: &Settings) -> PathBuf {
+    settings.text("storage.local_path").into()
+}
+
+fn store_config(settings: &Settings, budget: u64) -> StoreConfig {
+    let mut config = StoreConfig::new(root(settings), (budget / 10 * 3) as usize);
+    config.max_buffer_age_ms = settings.integer("ingest.max_buffer_age_ms");
+    config.max_quiet_age_ms = settings.integer("ingest.max_quiet_age_ms");
+    config.log_max_bytes = settings.bytes("log.max_bytes");
+    config.snapshot_age_ms = settings.integer("catalog.snapshot_age_ms");
+    config.durability = Durability::parse(settings.text("ingest.durability")).unwrap_or(Durability::Power);
+    match settings.bytes("storage.min_free_bytes") {
+        0 => {}
+        bytes => config.min_free_bytes = bytes,
+    }
+    config
+}
+
+fn server_config(settings: &Settings) -> Result<ServerConfig> {
+    let host: IpAddr = settings
+        .text("server.host")
+        .parse()
+        .with_context(|| format!("server.host = {:?} is no IP address", settings.text("server.host")))?;
+    Ok(ServerConfig {
+        host,
+        port: settings.integer("server.port") as u16,
+        max_payload_bytes: settings.bytes("server.max_payload_size"),
+        read_timeout: Duration::from_secs(settings.integer("server.read_timeout")),
+        shutdown_timeout: Duration::from_secs(settings.integer("server.shutdown_timeout")),
+        max_connections: settings.integer("server.max_connections") as usize,
+        write_wait: Duration::from_millis(settings.integer("ingest.write_wait_ms")),
+        auth_enabled: settings.flag("auth.enabled"),
+    })
+}
+
+/// The file that keeps the admin token.
+pub fn token_file(root: &Path) -> PathBuf {
+    root.join("admin-token")
+}
+
+/// The admin token: the one that the operator chose, the one on file, or a new one, shown once.
+fn admin_token(root: &Path) -> Result<String> {
+    let path = token_file(root);
+    if let Ok(chosen) = std::env::var("TIDEWATER_AUTH_BOOTSTRAP_TOKEN") {
+        anyhow::ensure!(chosen.len() >= 32, "TIDEWATER_AUTH_BOOTSTRAP_TOKEN has fewer than 32 characters");
+        store::durable::write_file(&path, chosen.as_bytes(), 0o600)?;
+        return Ok(chosen);
+    }
+    if path.exists() {
+        let token = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        anyhow::ensure!(!token.trim().is_empty(), "{} is empty; remove it to make a new token", path.display());
+        return Ok(token.trim().to_owned());
+    }
+    let token = format!("tw_{}", store::random::secret());
+    store::durable::write_file(&path, token.as_bytes(), 0o600)?;
+    eprintln!("\n  admin token (shown once, kept in {}):\n  {token}\n", path.display());
+    Ok(token)
+}

@@ -1,0 +1,270 @@
+//! One entry a setting: name, default, range, doc. The command line, the environment, the file,
+//! `--help`, `tidewater config` and `docs/configuration.md` all come from this table.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// What a value may be. Ranges are inclusive.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    Bool,
+    Integer { min: u64, max: u64 },
+    /// Bytes; `512MB`, `1GiB` and plain numbers are read.
+    Size { min: u64, max: u64 },
+    Choice(&'static [&'static str]),
+    Text,
+}
+
+#[derive(Debug)]
+pub struct Setting {
+    pub key: &'static str,
+    pub kind: Kind,
+    /// Text of the default; a size or count of `0` that stands for "derived" says so in the doc.
+    pub default: &'static str,
+    pub doc: &'static str,
+}
+
+const GIB: u64 = 1 << 30;
+
+pub const SETTINGS: &[Setting] = &[
+    Setting { key: "server.host", kind: Kind::Text, default: "127.0.0.1", doc: "address to listen on" },
+    Setting { key: "server.port", kind: Kind::Integer { min: 0, max: 65_535 }, default: "8000", doc: "port to listen on; 0 takes a free one" },
+    Setting { key: "server.read_timeout", kind: Kind::Integer { min: 1, max: 3_600 }, default: "30", doc: "seconds for the head of a request" },
+    Setting { key: "server.shutdown_timeout", kind: Kind::Integer { min: 0, max: 3_600 }, default: "30", doc: "seconds that a stop waits for requests on their way" },
+    Setting { key: "server.max_payload_size", kind: Kind::Size { min: 1 << 10, max: 4 * GIB }, default: "1GB", doc: "longest body, compressed and decompressed" },
+    Setting { key: "server.max_connections", kind: Kind::Integer { min: 1, max: 100_000 }, default: "4096", doc: "connections open at once" },
+    Setting { key: "server.threads", kind: Kind::Integer { min: 0, max: 1_024 }, default: "0", doc: "network threads; 0 is one a core" },
+    Setting { key: "storage.local_path", kind: Kind::Text, default: "./data/tidewater", doc: "root of everything the server keeps" },
+    Setting { key: "storage.min_free_bytes", kind: Kind::Size { min: 0, max: 1 << 50 }, default: "0", doc: "writes stop with 507 below this much free space; 0 is the hot budget + 512 MiB, or 5 % of a small disk" },
+    Setting { key: "memory.budget", kind: Kind::Size { min: 64 << 20, max: 1 << 50 }, default: "0", doc: "memory of the server; 0 is half of min(RAM, cgroup limit)" },
+    Setting { key: "ingest.durability", kind: Kind::Choice(&["power", "process"]), default: "power", doc: "power: fdatasync before the answer; process: written before the answer, synced within 100 ms" },
+    Setting { key: "ingest.max_buffer_age_ms", kind: Kind::Integer { min: 10, max: 86_400_000 }, default: "10000", doc: "age at which a table with at least 4 MiB hot becomes files" },
+    Setting { key: "ingest.max_quiet_age_ms", kind: Kind::Integer { min: 10, max: 86_400_000 }, default: "600000", doc: "age at which any other table becomes files" },
+    Setting { key: "ingest.write_wait_ms", kind: Kind::Integer { min: 0, max: 60_000 }, default: "2000", doc: "how long a write waits for memory before 503" },
+    Setting { key: "log.max_bytes", kind: Kind::Size { min: 64 << 20, max: 1 << 50 }, default: "1GiB", doc: "log length past which the tables that hold its oldest segment are flushed" },
+    Setting { key: "catalog.snapshot_age_ms", kind: Kind::Integer { min: 1_000, max: 86_400_000 }, default: "300000", doc: "age at which catalog snapshots expire" },
+    Setting { key: "query.timeout", kind: Kind::Integer { min: 1, max: 86_400 }, default: "300", doc: "seconds for a query, waiting and running" },
+    Setting { key: "query.queue", kind: Kind::Integer { min: 0, max: 10_000 }, default: "100", doc: "queries that may wait; more get 503" },
+    Setting { key: "query.temp_bytes", kind: Kind::Size { min: 0, max: 1 << 50 }, default: "10GiB", doc: "disk that all queries may spill to together" },
+    Setting { key: "database.max_connections", kind: Kind::Integer { min: 0, max: 1_024 }, default: "0", doc: "queries that run at once; 0 is two a core" },
+    Setting { key: "database.thread_count", kind: Kind::Integer { min: 0, max: 1_024 }, default: "0", doc: "query threads; 0 is one a core" },
+    Setting { key: "auth.enabled", kind: Kind::Bool, default: "true", doc: "ask for a token on every route but /health, /ready, /ping and /metrics" },
+    Setting { key: "log.level", kind: Kind::Choice(&["error", "warn", "info", "debug", "trace"]), default: "info", doc: "least severe message that is written" },
+    Setting { key: "log.format", kind: Kind::Choice(&["json", "text"]), default: "text", doc: "form of the messages on standard error" },
+];
+
+/// Variables that are no settings.
+const OTHER_VARIABLES: [&str; 5] = [
+    "TIDEWATER_URL",
+    "TIDEWATER_TOKEN",
+    "TIDEWATER_CONFIG",
+    "TIDEWATER_FAILPOINT",
+    "TIDEWATER_AUTH_BOOTSTRAP_TOKEN",
+];
+
+impl Setting {
+    pub fn variable(&self) -> String {
+        format!("TIDEWATER_{}", self.key.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// The range in words.
+    pub fn range(&self) -> String {
+        match self.kind {
+            Kind::Bool => "true or false".into(),
+            Kind::Integer { min, max } => format!("{min} to {max}"),
+            Kind::Size { min, max } => format!("{} to {}", size_text(min), size_text(max)),
+            Kind::Choice(words) => words.join(", "),
+            Kind::Text => "text".into(),
+        }
+    }
+
+    fn check(&self, text: &str) -> Result<()> {
+        let in_range = match self.kind {
+            Kind::Bool => text.parse::<bool>().is_ok(),
+            Kind::Integer { min, max } => text.parse().is_ok_and(|n: u64| (min..=max).contains(&n)),
+            // zero is "derived" wherever it is the default
+            Kind::Size { min, max } => size(text).is_some_and(|n| (min..=max).contains(&n) || text == self.default),
+            Kind::Choice(words) => words.contains(&text),
+            Kind::Text => !text.is_empty(),
+        };
+        if !in_range {
+            bail!("{} = {text:?} is out of range: {}", self.key, self.range());
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of `10`, `64KB`, `512MiB`, `1GB` (decimal) …
+pub fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit: u64 = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "tib" => 1 << 40,
+        _ => return None,
+    };
+    digits.trim().parse::<u64>().ok()?.checked_mul(unit)
+}
+
+fn size_text(bytes: u64) -> String {
+    match bytes {
+        b if b >= GIB && b % GIB == 0 => format!("{} GiB", b / GIB),
+        b if b >= 1 << 20 && b % (1 << 20) == 0 => format!("{} MiB", b >> 20),
+        b if b >= 1 << 10 && b % (1 << 10) == 0 => format!("{} KiB", b >> 10),
+        b => b.to_string(),
+    }
+}
+
+/// The effective values and where each came from.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    values: BTreeMap<&'static str, (String, String)>,
+}
+
+impl Settings {
+    /// File, then environment, then `key=value` pairs of the command line.
+    ///
+    /// # Errors
+    /// An unknown key or a value out of range, by name.
+    pub fn load(file: Option<&Path>, flags: &[(String, String)]) -> Result<Self> {
+        let mut settings = Self {
+            values: SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), "default".to_owned()))).collect(),
+        };
+        if let Some(path) = file.map(Path::to_owned).or_else(found_file) {
+            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let table: toml::Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
+            for (section, keys) in table {
+                let toml::Value::Table(keys) = keys else {
+                    bail!("{}: {section:?} is not a section; write [section] and key = value", path.display());
+                };
+                for (key, value) in keys {
+                    let text = match value {
+                        toml::Value::String(text) => text,
+                        toml::Value::Integer(n) => n.to_string(),
+                        toml::Value::Boolean(b) => b.to_string(),
+                        other => bail!("{}: {section}.{key} is {}, not a text, number or boolean", path.display(), other.type_str()),
+                    };
+                    settings.set(&format!("{section}.{key}"), text, &path.display().to_string())?;
+                }
+            }
+        }
+        for (name, value) in std::env::vars() {
+            if !name.starts_with("TIDEWATER_") || OTHER_VARIABLES.contains(&name.as_str()) {
+                continue;
+            }
+            match SETTINGS.iter().find(|s| s.variable() == name) {
+                Some(setting) => settings.set(setting.key, value, &name)?,
+                None => bail!("environment variable {name} names no setting; see `tidewater config`"),
+            }
+        }
+        for (key, value) in flags {
+            settings.set(key, value.clone(), "command line")?;
+        }
+        Ok(settings)
+    }
+
+    fn set(&mut self, key: &str, value: String, source: &str) -> Result<()> {
+        let setting = SETTINGS.iter().find(|s| s.key == key);
+        let setting = setting.with_context(|| format!("setting {key:?} is unknown ({source}); see `tidewater config`"))?;
+        setting.check(&value).with_context(|| format!("from {source}"))?;
+        self.values.insert(setting.key, (value, source.to_owned()));
+        Ok(())
+    }
+
+    pub fn text(&self, key: &str) -> &str {
+        &self.values.get(key).unwrap_or_else(|| panic!("{key} stands in the table")).0
+    }
+
+    pub fn integer(&self, key: &str) -> u64 {
+        self.text(key).parse().unwrap_or_else(|_| panic!("{key} was checked"))
+    }
+
+    pub fn bytes(&self, key: &str) -> u64 {
+        size(self.text(key)).unwrap_or_else(|| panic!("{key} was checked"))
+    }
+
+    pub fn flag(&self, key: &str) -> bool {
+        self.text(key) == "true"
+    }
+
+    /// One line a setting: `key = value  # source`.
+    pub fn show(&self) -> String {
+        let line = |s: &Setting| {
+            let (value, source) = &self.values[s.key];
+            format!("{:<28} = {value:<20} # {source}\n", s.key)
+        };
+        SETTINGS.iter().map(line).collect()
+    }
+}
+
+fn found_file() -> Option<PathBuf> {
+    if let Ok(path) = std::env::var("TIDEWATER_CONFIG") {
+        return Some(path.into());
+    }
+    ["tidewater.toml", "/etc/tidewater/tidewater.toml"].into_iter().map(PathBuf::from).find(|p| p.is_file())
+}
+
+/// `docs/configuration.md`, from the table.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Configuration\n\nMade by `tidewater config --markdown`; edit `crates/tidewater/src/settings.rs` instead.\n\n\
+         A setting comes from `tidewater.toml` (`--config`, the working directory, `/etc/tidewater/`), then from the\n\
+         environment, then from `--set key=value`; the last one wins. An unknown key or a value out of range stops the start.\n\n\
+         | key | environment | default | range | meaning |\n|---|---|---|---|---|\n",
+    );
+    for s in SETTINGS {
+        out += &format!("| `{}` | `{}` | `{}` | {} | {} |\n", s.key, s.variable(), s.default, s.range(), s.doc);
+    }
+    out += "\n`memory.budget` is divided so: hot rows 30 %, queries 40 %, flush 10 %, caches 10 %, the rest for everything else.\n";
+    out
+}
+
+/// Half of the smaller of RAM and the cgroup's limit, in bytes.
+pub fn default_memory_budget() -> u64 {
+    let ram = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|l| l.starts_with("MemTotal:"))?.to_owned();
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    let cgroup = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|t| t.trim().parse::<u64>().ok());
+    let total = ram.map_or(1 << 30, |kb| kb << 10).min(cgroup.unwrap_or(u64::MAX));
+    total / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(key: &str, value: &str) -> Result<Settings> {
+        Settings::load(None, &[(key.into(), value.into())])
+    }
+
+    #[test]
+    fn an_unknown_key_or_a_value_out_of_range_names_the_key() {
+        for (key, value) in [("server.prot", "1"), ("server.port", "70000"), ("auth.enabled", "yes"), ("ingest.durability", "x")] {
+            let error = format!("{:#}", one(key, value).unwrap_err());
+            assert!(error.contains(key), "{error}");
+        }
+        assert_eq!(one("server.port", "0").unwrap().integer("server.port"), 0);
+    }
+
+    #[test]
+    fn sizes_are_read_in_every_usual_unit() {
+        assert_eq!(size("1GB"), Some(1_000_000_000));
+        assert_eq!(size("512 MiB"), Some(512 << 20));
+        assert_eq!(size("10"), Some(10));
+        assert_eq!(size("ten"), None);
+    }
+
+    #[test]
+    fn every_default_is_in_its_range() {
+        SETTINGS.iter().for_each(|s| s.check(s.default).unwrap());
+    }
+}
