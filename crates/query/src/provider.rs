@@ -18,7 +18,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
@@ -63,10 +63,10 @@ impl TableScan {
         let files: Vec<Arc<DataFile>> = self.table.files.iter().cloned().collect();
         let Some(predicate) = predicate else { return Ok(files) };
         let bounds = FileBounds { files: &files, table: &self.table };
-        let keep = match PruningPredicate::try_new(Arc::clone(predicate), Arc::clone(&self.schema)) {
-            Ok(pruning) => pruning.prune(&bounds)?,
-            Err(_) => return Ok(files), // an expression it cannot judge prunes nothing
-        };
+        // an expression it cannot judge prunes nothing
+        let pruning = PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).build(Arc::clone(predicate));
+        let Some(pruning) = pruning else { return Ok(files) };
+        let keep = pruning.prune(&bounds)?;
         Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(f, _)| Arc::clone(f)).collect())
     }
 

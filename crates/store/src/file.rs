@@ -63,7 +63,6 @@ pub fn write(
     let options = ArrowWriterOptions::new().with_properties(properties(&batch)).with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(output, batch.schema(), options)?;
     writer.write(&batch)?;
-    writer.finish()?;
     let output = writer.into_inner()?;
     let (crc32c, bytes, tail) = (output.crc, output.bytes, output.tail);
     output.inner.commit()?;
