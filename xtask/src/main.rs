@@ -1,1 +1,127 @@
-fn main() {}
+//! Tidewater's developer commands: `cargo xtask test | check | bench | torture | dist`.
+
+mod bench;
+mod check;
+mod dist;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+
+/// The product's packages, in the order of the ladder. One list for build, test and clippy, so that
+/// every command compiles one form of each dependency.
+pub const PACKAGES: [&str; 6] =
+    ["tidewater-model", "tidewater-wire", "tidewater-store", "tidewater-query", "tidewater-server", "tidewater"];
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what the tests need and run them all
+    Test {
+        /// Only tests whose name holds this
+        filter: Option<String>,
+    },
+    /// Formatting, clippy, duplicate versions, crate ladder, documents
+    Check,
+    /// Measure and print figures
+    Bench {
+        #[command(subcommand)]
+        what: bench::What,
+    },
+    /// Try a promise for longer than the tests do
+    Torture {
+        #[command(subcommand)]
+        what: Torture,
+    },
+    /// Build a stripped binary, a tarball and its checksum in target/dist
+    Dist,
+}
+
+#[derive(Debug, Subcommand)]
+enum Torture {
+    /// kill -9 at random moments and at every phase of a row's way
+    Kill {
+        #[arg(long, default_value_t = 200)]
+        cycles: u32,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Task::Test { filter } => test(filter.as_deref()),
+        Task::Check => check::run(),
+        Task::Bench { what } => bench::run(&what),
+        Task::Torture { what: Torture::Kill { cycles, seed } } => torture_kill(cycles, seed),
+        Task::Dist => dist::run(),
+    }
+}
+
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
+}
+
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Runs a command in the workspace and fails when it does.
+pub fn run(command: &mut Command) -> Result<()> {
+    let text = format!("{command:?}");
+    let status = command.current_dir(root()).status().with_context(|| format!("cannot start {text}"))?;
+    ensure!(status.success(), "{text} failed: {status}");
+    Ok(())
+}
+
+/// cargo on all product packages, with assertions on in our own code alone.
+fn cargo_test() -> Command {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--release"]);
+    PACKAGES.iter().for_each(|p| {
+        command.args(["-p", p]);
+    });
+    command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
+    command.env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
+    command
+}
+
+fn test(filter: Option<&str>) -> Result<()> {
+    let python = python_environment()?;
+    let mut command = cargo_test();
+    command.args(filter).env("TIDEWATER_TEST_PYTHON", python);
+    run(&mut command)
+}
+
+fn torture_kill(cycles: u32, seed: u64) -> Result<()> {
+    let mut command = cargo_test();
+    command.args(["--test", "all", "--", "--nocapture", "t20_t22"]);
+    command.env("TIDEWATER_KILL_CYCLES", cycles.to_string()).env("TIDEWATER_SEED", seed.to_string());
+    run(&mut command)
+}
+
+/// An environment with the clients of `requirements.txt`, made when it is missing or another.
+pub fn python_environment() -> Result<PathBuf> {
+    let wanted = root().join("crates/tidewater/tests/python/requirements.txt");
+    let text = std::fs::read_to_string(&wanted)?;
+    let folder = target().join("test-python");
+    let python = folder.join("bin/python");
+    let stamp = folder.join("requirements.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == text) {
+        return Ok(python);
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&wanted))?;
+    std::fs::write(&stamp, text)?;
+    Ok(python)
+}

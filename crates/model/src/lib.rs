@@ -2,26 +2,26 @@
 //!
 //! The modules stand in the order in which data meets them.
 
-/// Every bound of the system, with its unit in the name and its reason beside it.
-pub mod limits;
-/// Stable error codes, shared by every crate's error enum.
-pub mod code;
-/// The door to the clock.
-pub mod clock;
-/// Names of databases, tables and columns, and how they fold.
-pub mod name;
-/// Ids of stored things and log sequence numbers.
-pub mod id;
-/// Instants in microseconds, units by magnitude, precisions.
-pub mod time;
-/// Column types and roles.
-pub mod column;
 /// The rows of one table as a decoder leaves them.
 pub mod batch;
+/// The door to the clock.
+pub mod clock;
+/// Stable error codes, shared by every crate's error enum.
+pub mod code;
+/// Column types and roles.
+pub mod column;
+/// Ids of stored things and log sequence numbers.
+pub mod id;
 /// String columns while they are decoded: interned until values hardly repeat.
 pub mod intern;
+/// Every bound of the system, with its unit in the name and its reason beside it.
+pub mod limits;
+/// Names of databases, tables and columns, and how they fold.
+pub mod name;
 /// A table's columns, and how a batch is fitted to them.
 pub mod schema;
+/// Instants in microseconds, units by magnitude, precisions.
+pub mod time;
 
 pub use batch::{Batch, BatchColumn};
 pub use clock::{Clock, ManualClock, SystemClock};

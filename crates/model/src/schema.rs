@@ -50,10 +50,22 @@ pub struct TableSchema {
 /// A column that a batch needs and the table lacks, or that must change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    Add { name: Arc<str>, ty: ColumnType, role: Role, provisional: bool },
+    Add {
+        name: Arc<str>,
+        ty: ColumnType,
+        role: Role,
+        provisional: bool,
+    },
     /// A new column of the same name and another type takes over from `from`, which no file holds.
-    Replace { from: ColumnId, ty: ColumnType, role: Role },
-    SetRole { column: ColumnId, role: Role },
+    Replace {
+        from: ColumnId,
+        ty: ColumnType,
+        role: Role,
+    },
+    SetRole {
+        column: ColumnId,
+        role: Role,
+    },
 }
 
 /// A batch whose columns all have ids and stored types; `time` is the first column.
@@ -133,10 +145,20 @@ impl TableSchema {
     pub fn fit(&self, batch: &Batch) -> Result<Fit, (Vec<usize>, FitError)> {
         let mut changes = Vec::new();
         if self.find(TIME).is_none() {
-            changes.push(Change::Add { name: TIME.into(), ty: ColumnType::Timestamp, role: Role::Time, provisional: false });
+            changes.push(Change::Add {
+                name: TIME.into(),
+                ty: ColumnType::Timestamp,
+                role: Role::Time,
+                provisional: false,
+            });
         }
         if batch.time_ns.is_some() && self.find(TIME_NS).is_none() {
-            changes.push(Change::Add { name: TIME_NS.into(), ty: ColumnType::Int16, role: Role::Time, provisional: false });
+            changes.push(Change::Add {
+                name: TIME_NS.into(),
+                ty: ColumnType::Int16,
+                role: Role::Time,
+                provisional: false,
+            });
         }
         let mut columns = Vec::with_capacity(batch.columns.len() + 2);
         self.fit_time(batch, &mut columns);

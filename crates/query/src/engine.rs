@@ -347,9 +347,8 @@ fn show_tables(state: &SessionState, view: &View, database: &str) -> Result<Plan
     let text = |f: &dyn Fn(&store::view::Table) -> String| -> ArrayRef {
         Arc::new(tables.iter().map(|t| Some(f(t))).collect::<StringArray>())
     };
-    let files: ArrayRef = Arc::new(
-        tables.iter().map(|t| t.files.len() as i64).collect::<datafusion::arrow::array::Int64Array>(),
-    );
+    let files: ArrayRef =
+        Arc::new(tables.iter().map(|t| t.files.len() as i64).collect::<datafusion::arrow::array::Int64Array>());
     let sizes: ArrayRef = Arc::new(
         tables
             .iter()
@@ -477,4 +476,3 @@ impl SchemaProvider for DatabaseSchema {
         self.database.tables.contains_key(fold(name).as_str())
     }
 }
-

@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, GroupByExpr, JoinOperator, LimitClause, NamedWindowDefinition, ObjectName, OrderBy,
-    OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator, Statement, TableAlias, TableFactor,
+    FunctionArguments, GroupByExpr, JoinOperator, LimitClause, NamedWindowDefinition, ObjectName, OrderBy, OrderByKind,
+    Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator, Statement, TableAlias, TableFactor,
     TableFunctionArgs, TableWithJoins, Values, Visit, Visitor, WildcardAdditionalOptions,
 };
 
@@ -170,7 +170,10 @@ fn check_select(select: &Select) -> Result<(), Error> {
         || !sort_by.is_empty()
         || value_table_mode.is_some();
     if unknown {
-        return refuse("a clause of this SELECT", "use FROM, WHERE, GROUP BY, HAVING, WINDOW, QUALIFY, ORDER BY, LIMIT");
+        return refuse(
+            "a clause of this SELECT",
+            "use FROM, WHERE, GROUP BY, HAVING, WINDOW, QUALIFY, ORDER BY, LIMIT",
+        );
     }
     match flavor {
         SelectFlavor::Standard | SelectFlavor::FromFirst | SelectFlavor::FromFirstNoSelect => {}
@@ -245,7 +248,10 @@ fn check_alias(alias: &Option<TableAlias>) -> Result<(), Error> {
         return refuse("AT", "leave it out");
     }
     let word = name.value.to_ascii_lowercase();
-    if !explicit && name.quote_style.is_none() && matches!(word.as_str(), "positional" | "asof" | "semi" | "anti" | "version") {
+    if !explicit
+        && name.quote_style.is_none()
+        && matches!(word.as_str(), "positional" | "asof" | "semi" | "anti" | "version")
+    {
         return refuse(format!("{} here", word.to_ascii_uppercase()), "put the alias behind AS");
     }
     Ok(())

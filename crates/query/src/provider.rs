@@ -2,7 +2,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray, UInt64Array, new_null_array};
+use datafusion::arrow::array::{
+    ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray, UInt64Array,
+    new_null_array,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
@@ -15,8 +18,8 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
@@ -64,7 +67,8 @@ impl TableScan {
         let Some(predicate) = predicate else { return Ok(files) };
         let bounds = FileBounds { files: &files, table: &self.table };
         // an expression it cannot judge prunes nothing
-        let pruning = PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).build(Arc::clone(predicate));
+        let pruning =
+            PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).build(Arc::clone(predicate));
         let Some(pruning) = pruning else { return Ok(files) };
         let keep = pruning.prune(&bounds)?;
         Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(f, _)| Arc::clone(f)).collect())
@@ -78,7 +82,8 @@ impl TableScan {
         limit: Option<usize>,
         partitions: usize,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut source = ParquetSource::new(Arc::clone(&self.schema)).with_pushdown_filters(true).with_reorder_filters(true);
+        let mut source =
+            ParquetSource::new(Arc::clone(&self.schema)).with_pushdown_filters(true).with_reorder_filters(true);
         if let Some(predicate) = predicate {
             source = source.with_predicate(predicate);
         }
@@ -116,12 +121,8 @@ impl TableScan {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
         let schema = Arc::new(self.schema.project(wanted)?);
-        let batches = self
-            .table
-            .hot
-            .chunks()
-            .map(|chunk| self.hot_batch(chunk, wanted, &schema))
-            .collect::<Result<Vec<_>>>()?;
+        let batches =
+            self.table.hot.chunks().map(|chunk| self.hot_batch(chunk, wanted, &schema)).collect::<Result<Vec<_>>>()?;
         if batches.is_empty() {
             return Ok(None);
         }
@@ -217,7 +218,12 @@ struct FileBounds<'a> {
 }
 
 impl FileBounds<'_> {
-    fn bounds(&self, column: &Column, pick: impl Fn(i64, i64) -> i64, text: impl Fn(&(String, String)) -> String) -> Option<ArrayRef> {
+    fn bounds(
+        &self,
+        column: &Column,
+        pick: impl Fn(i64, i64) -> i64,
+        text: impl Fn(&(String, String)) -> String,
+    ) -> Option<ArrayRef> {
         if column.name == TIME {
             let values: Vec<i64> = self.files.iter().map(|f| pick(f.time_min, f.time_max)).collect();
             return Some(Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")));

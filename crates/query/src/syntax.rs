@@ -116,11 +116,14 @@ fn show(tokens: &[TokenWithSpan]) -> Result<Option<Kind>, Error> {
         }
         if words.len() >= 4 && (is(2, "from") || is(2, "in")) {
             // a database name may hold dots and dashes, which the tokenizer takes apart
-            let name: String = tokens[3..].iter().map(|t| match &t.token {
-                Token::Word(word) => word.value.clone(),
-                Token::SingleQuotedString(text) => text.clone(),
-                other => other.to_string(),
-            }).collect();
+            let name: String = tokens[3..]
+                .iter()
+                .map(|t| match &t.token {
+                    Token::Word(word) => word.value.clone(),
+                    Token::SingleQuotedString(text) => text.clone(),
+                    other => other.to_string(),
+                })
+                .collect();
             return Ok(Some(Kind::ShowTables { database: Some(name) }));
         }
     }

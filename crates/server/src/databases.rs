@@ -62,8 +62,9 @@ pub async fn measurements_of(
 
 /// `POST /api/v1/databases`
 pub async fn create(Extract(state): Extract<Shared>, body: Bytes) -> Result<Response, ApiError> {
-    let body: Value = serde_json::from_slice(&body)
-        .map_err(|e| ApiError::new(Code::InvalidBody, format!("the body is not JSON of the form {{\"name\": …}}: {e}")))?;
+    let body: Value = serde_json::from_slice(&body).map_err(|e| {
+        ApiError::new(Code::InvalidBody, format!("the body is not JSON of the form {{\"name\": …}}: {e}"))
+    })?;
     let name = body["name"].as_str().unwrap_or_default().to_owned();
     let database = DatabaseName::new(&name)?;
     let store = std::sync::Arc::clone(&state.store);

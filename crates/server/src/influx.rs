@@ -22,7 +22,8 @@ pub async fn query(
     if let Ok(form) = std::str::from_utf8(&body) {
         for pair in form.split('&') {
             if let Some((name, value)) = pair.split_once('=') {
-                let value = percent_encoding::percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned();
+                let value =
+                    percent_encoding::percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned();
                 params.entry(name.to_owned()).or_insert(value);
             }
         }
@@ -67,7 +68,8 @@ fn results(series: Option<(&str, Vec<String>)>) -> Response {
         let rows: Vec<Value> = values.into_iter().map(|v| json!([v])).collect();
         result["series"] = json!([{"name": name, "columns": ["name"], "values": rows}]);
     }
-    ([("x-influxdb-version", crate::health::INFLUXDB_VERSION)], axum::Json(json!({"results": [result]}))).into_response()
+    ([("x-influxdb-version", crate::health::INFLUXDB_VERSION)], axum::Json(json!({"results": [result]})))
+        .into_response()
 }
 
 /// `POST /api/v2/query`

@@ -132,7 +132,8 @@ fn json_stream(
 
 /// `POST /api/v1/query/arrow`: an Arrow IPC stream.
 pub async fn arrow(Extract(state): Extract<Shared>, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
-    let dictionaries = headers.get("x-arc-arrow-dictionary").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"true"));
+    let dictionaries =
+        headers.get("x-arc-arrow-dictionary").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"true"));
     let compression = match headers.get("x-arc-arrow-compression").map(|v| v.to_str().unwrap_or_default()) {
         None | Some("") => None,
         Some("zstd") => Some(CompressionType::ZSTD),

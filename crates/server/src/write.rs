@@ -146,9 +146,9 @@ fn precision(params: &HashMap<String, String>, default: Precision) -> Result<Pre
 fn durability(headers: &HeaderMap) -> Result<Option<Durability>, ApiError> {
     let Some(value) = headers.get("x-tidewater-durability") else { return Ok(None) };
     let known = value.to_str().ok().and_then(Durability::parse);
-    known.map(Some).ok_or_else(|| {
-        ApiError::new(Code::InvalidParameter, "x-tidewater-durability is neither power nor process")
-    })
+    known
+        .map(Some)
+        .ok_or_else(|| ApiError::new(Code::InvalidParameter, "x-tidewater-durability is neither power nor process"))
 }
 
 async fn write(

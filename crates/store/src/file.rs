@@ -105,7 +105,10 @@ fn take_rows(sorted: &Sorted, order: &UInt32Array, schema: &TableSchema) -> Resu
             HotColumn::Plain(array) => compute::take(array, order, None)?,
             HotColumn::Keys(keys, dictionary) => {
                 let keys = compute::take(keys, order, None)?;
-                Arc::new(DictionaryArray::<UInt32Type>::try_new(keys.as_primitive().clone(), Arc::new(dictionary.values()))?)
+                Arc::new(DictionaryArray::<UInt32Type>::try_new(
+                    keys.as_primitive().clone(),
+                    Arc::new(dictionary.values()),
+                )?)
             }
         };
         let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string())]);
@@ -126,10 +129,8 @@ fn properties(batch: &RecordBatch) -> WriterProperties {
         .set_max_row_group_row_count(Some(limits::ROW_GROUP_ROWS))
         .set_created_by("tidewater".to_owned());
     for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
-        let is_string = matches!(
-            array.data_type(),
-            arrow::datatypes::DataType::Utf8 | arrow::datatypes::DataType::Dictionary(..)
-        );
+        let is_string =
+            matches!(array.data_type(), arrow::datatypes::DataType::Utf8 | arrow::datatypes::DataType::Dictionary(..));
         builder = builder.set_column_dictionary_enabled(ColumnPath::new(vec![field.name().clone()]), is_string);
     }
     builder.build()

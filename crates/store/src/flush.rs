@@ -62,7 +62,8 @@ impl Flusher {
         let hot: Vec<(TableId, i64)> = self.shared.hot_tables.lock().iter().map(|(t, s)| (*t, *s)).collect();
         let pressed = self.shared.hot_bytes() as f64 > config.hot_budget_bytes as f64 * PRESSURE;
         let long_log = self.shared.log_bytes.load(std::sync::atomic::Ordering::Relaxed) > config.log_max_bytes;
-        let oldest = if long_log { hot.iter().filter_map(|(t, _)| view.tables.get(t)?.hot.lsn_min()).min() } else { None };
+        let oldest =
+            if long_log { hot.iter().filter_map(|(t, _)| view.tables.get(t)?.hot.lsn_min()).min() } else { None };
         let mut due = Vec::new();
         for (id, since) in hot {
             if self.failed.get(&id).is_some_and(|(retry, _)| now_us < *retry) {
@@ -113,7 +114,9 @@ impl Flusher {
                     Counters::add(&counters.flushes, 1);
                     Counters::add(&counters.flushed_rows, rows);
                     Counters::add(&counters.flushed_files, paths.len() as u64);
-                    counters.last_flush_us.store(self.shared.clock.now_us() as u64, std::sync::atomic::Ordering::Relaxed);
+                    counters
+                        .last_flush_us
+                        .store(self.shared.clock.now_us() as u64, std::sync::atomic::Ordering::Relaxed);
                 }
                 Ok(Err(error)) => self.fail(id, now_us, &error, &paths),
                 Err(_) => self.fail(id, now_us, &Error::Inconsistent("the catalog's thread has ended".into()), &paths),

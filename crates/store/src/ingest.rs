@@ -2,7 +2,6 @@
 
 use std::sync::mpsc::sync_channel;
 
-
 use model::schema::{Change, Fit, Fitted};
 use model::{Batch, DatabaseName, ItemName, Lsn, TableMode, limits};
 
@@ -126,7 +125,8 @@ impl Store {
         self.check_ready()?;
         let body = record::encode(&resolved.parts, key);
         // what the rows will take when they are hot: their arrays and a chunk's own bytes
-        let arrays: usize = resolved.parts.iter().flat_map(|p| &p.columns).map(|(_, a)| a.get_buffer_memory_size()).sum();
+        let arrays: usize =
+            resolved.parts.iter().flat_map(|p| &p.columns).map(|(_, a)| a.get_buffer_memory_size()).sum();
         let bytes = arrays + resolved.parts.len() * 256;
         let shared = self.shared();
         shared.reserve(bytes)?;

@@ -3,43 +3,43 @@
 //!
 //! The modules stand in the order in which data meets them.
 
-/// How a store is opened.
-pub mod config;
-/// A request's way to the log.
-pub mod ingest;
-/// The body of a log record.
-pub mod record;
-/// Numbers, writes and syncs records, then makes them visible.
-pub mod sequencer;
-/// The log: segments, recovery, repair.
-pub mod log;
-/// Acknowledged rows that no file holds yet.
-pub mod hot;
-/// The immutable snapshot that a query holds.
-pub mod view;
-/// Hot rows to files: which tables, when, in which order of steps.
-pub mod flush;
-/// The order and division of a sealed generation's rows.
-pub mod seal;
-/// Sorted rows to Parquet.
-pub mod file;
 /// The DuckLake catalog.
 pub mod catalog;
+/// How a store is opened.
+pub mod config;
+/// Sorted rows to Parquet.
+pub mod file;
+/// Hot rows to files: which tables, when, in which order of steps.
+pub mod flush;
+/// Acknowledged rows that no file holds yet.
+pub mod hot;
+/// A request's way to the log.
+pub mod ingest;
+/// The log: segments, recovery, repair.
+pub mod log;
+/// The body of a log record.
+pub mod record;
+/// The order and division of a sealed generation's rows.
+pub mod seal;
+/// Numbers, writes and syncs records, then makes them visible.
+pub mod sequencer;
 /// Everything together.
 mod store;
+/// The immutable snapshot that a query holds.
+pub mod view;
 
-/// What the threads share.
-mod shared;
 /// The vocabulary of durability: the door to files.
 pub mod durable;
-/// The door to randomness.
-pub mod random;
-/// Where things lie under the folder, and who may use it.
-pub mod layout;
 /// Named places where a test may end the process.
 pub mod failpoint;
 /// Ends of the process that keep promises.
 pub mod fatal;
+/// Where things lie under the folder, and who may use it.
+pub mod layout;
+/// The door to randomness.
+pub mod random;
+/// What the threads share.
+mod shared;
 
 mod error;
 

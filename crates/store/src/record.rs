@@ -168,8 +168,7 @@ fn decode_part(cursor: &mut Cursor<'_>) -> Result<Part> {
         .first()
         .and_then(|(_, a)| a.as_any().downcast_ref::<TimestampMicrosecondArray>())
         .ok_or_else(|| Error::Log("a record part does not begin with time".into()))?;
-    let (time_min, time_max) =
-        time.values().iter().fold((i64::MAX, i64::MIN), |(lo, hi), t| (lo.min(*t), hi.max(*t)));
+    let (time_min, time_max) = time.values().iter().fold((i64::MAX, i64::MIN), |(lo, hi), t| (lo.min(*t), hi.max(*t)));
     Ok(Part { table, rows, time_min, time_max, columns })
 }
 

@@ -34,7 +34,8 @@ impl Ranked {
                 (dictionary.values(), numbers.collect())
             }
             HotColumn::Plain(array) => {
-                let strings = array.as_string_opt::<i32>().ok_or_else(|| Error::Inconsistent("a tag is no string".into()))?;
+                let strings =
+                    array.as_string_opt::<i32>().ok_or_else(|| Error::Inconsistent("a tag is no string".into()))?;
                 let mut interner = model::intern::Interner::new();
                 let keys = strings.iter().map(|v| v.map_or(0, |v| interner.intern(v) + 1)).collect();
                 (interner.values(), keys)
@@ -164,9 +165,8 @@ pub fn sort(generation: &Generation, schema: &TableSchema) -> Result<Sorted> {
 
 /// The tags in id order; where there are none, the dictionary columns that have no role.
 fn sort_columns(schema: &TableSchema, columns: &BTreeMap<ColumnId, HotColumn>) -> Vec<ColumnId> {
-    let strings = |role: Role| {
-        schema.columns().iter().filter(move |c| c.role == role && c.ty == ColumnType::Utf8).map(|c| c.id)
-    };
+    let strings =
+        |role: Role| schema.columns().iter().filter(move |c| c.role == role && c.ty == ColumnType::Utf8).map(|c| c.id);
     let tags: Vec<ColumnId> = strings(Role::Tag).filter(|id| columns.contains_key(id)).collect();
     if !tags.is_empty() {
         return tags;

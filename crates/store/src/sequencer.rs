@@ -26,7 +26,10 @@ const APPLY_QUEUE: usize = 16;
 #[derive(Debug)]
 pub enum Outcome {
     /// Durable as asked and visible.
-    Accepted { lsn: Lsn, durability: Durability },
+    Accepted {
+        lsn: Lsn,
+        durability: Durability,
+    },
     /// A table changed since the request was resolved: resolve again. Holds no LSN.
     Stale,
     Failed(Error),
@@ -199,8 +202,11 @@ impl LogThread {
             return;
         }
         let first = self.next;
-        let numbered: Vec<Applied> =
-            current.into_iter().enumerate().map(|(i, pending)| Applied { lsn: Lsn(first.0 + i as u64), pending }).collect();
+        let numbered: Vec<Applied> = current
+            .into_iter()
+            .enumerate()
+            .map(|(i, pending)| Applied { lsn: Lsn(first.0 + i as u64), pending })
+            .collect();
         let records: Vec<(Lsn, &[u8])> = numbered.iter().map(|a| (a.lsn, &a.pending.body[..])).collect();
         crate::failpoint::hit("log.write.before");
         if let Err(error) = self.log.append(&records) {

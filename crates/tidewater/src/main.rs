@@ -77,12 +77,18 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 fn after_help() -> String {
     let lines = settings::SETTINGS.iter().map(|s| format!("  {:<28} {} [{}]", s.key, s.doc, s.default));
-    format!("Settings (--set key=value, or {}, …):\n{}", settings::SETTINGS[1].variable(), lines.collect::<Vec<_>>().join("\n"))
+    format!(
+        "Settings (--set key=value, or {}, …):\n{}",
+        settings::SETTINGS[1].variable(),
+        lines.collect::<Vec<_>>().join("\n")
+    )
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Serve { sources } => Settings::load(sources.config.as_deref(), &sources.set).and_then(|s| serve::run(&s)),
+        Command::Serve { sources } => {
+            Settings::load(sources.config.as_deref(), &sources.set).and_then(|s| serve::run(&s))
+        }
         Command::Demo(options) => demo::run(&options),
         Command::Sql(options) => sql::run(&options),
         Command::Attach(options) => attach::run(&options),
@@ -90,7 +96,9 @@ fn main() -> ExitCode {
             print!("{}", settings::markdown());
             Ok(())
         }
-        Command::Config { sources, markdown: false } => Settings::load(sources.config.as_deref(), &sources.set).map(|s| print!("{}", s.show())),
+        Command::Config { sources, markdown: false } => {
+            Settings::load(sources.config.as_deref(), &sources.set).map(|s| print!("{}", s.show()))
+        }
         Command::Repair { what } => repair::run(&what),
         Command::Version => {
             println!("tidewater {}", env!("CARGO_PKG_VERSION"));

@@ -22,7 +22,10 @@ pub fn run(what: &What) -> Result<()> {
     };
     println!("damage: {damage}");
     println!("kept:   {} records, up to LSN {}", report.records_kept, report.last_lsn);
-    println!("cut:    {} bytes of segments; rows acknowledged after LSN {} and not yet in files are lost", report.bytes_cut, report.last_lsn);
+    println!(
+        "cut:    {} bytes of segments; rows acknowledged after LSN {} and not yet in files are lost",
+        report.bytes_cut, report.last_lsn
+    );
     for copy in &report.kept {
         println!("aside:  {}", copy.display());
     }

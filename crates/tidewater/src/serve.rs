@@ -69,7 +69,9 @@ pub fn start(settings: &Settings) -> Result<Running> {
         0 => settings::default_memory_budget(),
         n => n,
     };
-    let store = timed("store", || Store::open(store_config(settings, budget), Arc::clone(&clock)).context("cannot open the store"))?;
+    let store = timed("store", || {
+        Store::open(store_config(settings, budget), Arc::clone(&clock)).context("cannot open the store")
+    })?;
     let store = Arc::new(store);
     let engine = timed("query", || {
         let config = EngineConfig {

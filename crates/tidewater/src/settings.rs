@@ -10,9 +10,15 @@ use anyhow::{Context, Result, bail};
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     Bool,
-    Integer { min: u64, max: u64 },
+    Integer {
+        min: u64,
+        max: u64,
+    },
     /// Bytes; `512MB`, `1GiB` and plain numbers are read.
-    Size { min: u64, max: u64 },
+    Size {
+        min: u64,
+        max: u64,
+    },
     Choice(&'static [&'static str]),
     Text,
 }
@@ -30,39 +36,149 @@ const GIB: u64 = 1 << 30;
 
 pub const SETTINGS: &[Setting] = &[
     Setting { key: "server.host", kind: Kind::Text, default: "127.0.0.1", doc: "address to listen on" },
-    Setting { key: "server.port", kind: Kind::Integer { min: 0, max: 65_535 }, default: "8000", doc: "port to listen on; 0 takes a free one" },
-    Setting { key: "server.read_timeout", kind: Kind::Integer { min: 1, max: 3_600 }, default: "30", doc: "seconds for the head of a request" },
-    Setting { key: "server.shutdown_timeout", kind: Kind::Integer { min: 0, max: 3_600 }, default: "30", doc: "seconds that a stop waits for requests on their way" },
-    Setting { key: "server.max_payload_size", kind: Kind::Size { min: 1 << 10, max: 4 * GIB }, default: "1GB", doc: "longest body, compressed and decompressed" },
-    Setting { key: "server.max_connections", kind: Kind::Integer { min: 1, max: 100_000 }, default: "4096", doc: "connections open at once" },
-    Setting { key: "server.threads", kind: Kind::Integer { min: 0, max: 1_024 }, default: "0", doc: "network threads; 0 is one a core" },
-    Setting { key: "storage.local_path", kind: Kind::Text, default: "./data/tidewater", doc: "root of everything the server keeps" },
-    Setting { key: "storage.min_free_bytes", kind: Kind::Size { min: 0, max: 1 << 50 }, default: "0", doc: "writes stop with 507 below this much free space; 0 is the hot budget + 512 MiB, or 5 % of a small disk" },
-    Setting { key: "memory.budget", kind: Kind::Size { min: 64 << 20, max: 1 << 50 }, default: "0", doc: "memory of the server; 0 is half of min(RAM, cgroup limit)" },
-    Setting { key: "ingest.durability", kind: Kind::Choice(&["power", "process"]), default: "power", doc: "power: fdatasync before the answer; process: written before the answer, synced within 100 ms" },
-    Setting { key: "ingest.max_buffer_age_ms", kind: Kind::Integer { min: 10, max: 86_400_000 }, default: "10000", doc: "age at which a table with at least 4 MiB hot becomes files" },
-    Setting { key: "ingest.max_quiet_age_ms", kind: Kind::Integer { min: 10, max: 86_400_000 }, default: "600000", doc: "age at which any other table becomes files" },
-    Setting { key: "ingest.write_wait_ms", kind: Kind::Integer { min: 0, max: 60_000 }, default: "2000", doc: "how long a write waits for memory before 503" },
-    Setting { key: "log.max_bytes", kind: Kind::Size { min: 64 << 20, max: 1 << 50 }, default: "1GiB", doc: "log length past which the tables that hold its oldest segment are flushed" },
-    Setting { key: "catalog.snapshot_age_ms", kind: Kind::Integer { min: 1_000, max: 86_400_000 }, default: "300000", doc: "age at which catalog snapshots expire" },
-    Setting { key: "query.timeout", kind: Kind::Integer { min: 1, max: 86_400 }, default: "300", doc: "seconds for a query, waiting and running" },
-    Setting { key: "query.queue", kind: Kind::Integer { min: 0, max: 10_000 }, default: "100", doc: "queries that may wait; more get 503" },
-    Setting { key: "query.temp_bytes", kind: Kind::Size { min: 0, max: 1 << 50 }, default: "10GiB", doc: "disk that all queries may spill to together" },
-    Setting { key: "database.max_connections", kind: Kind::Integer { min: 0, max: 1_024 }, default: "0", doc: "queries that run at once; 0 is two a core" },
-    Setting { key: "database.thread_count", kind: Kind::Integer { min: 0, max: 1_024 }, default: "0", doc: "query threads; 0 is one a core" },
-    Setting { key: "auth.enabled", kind: Kind::Bool, default: "true", doc: "ask for a token on every route but /health, /ready, /ping and /metrics" },
-    Setting { key: "log.level", kind: Kind::Choice(&["error", "warn", "info", "debug", "trace"]), default: "info", doc: "least severe message that is written" },
-    Setting { key: "log.format", kind: Kind::Choice(&["json", "text"]), default: "text", doc: "form of the messages on standard error" },
+    Setting {
+        key: "server.port",
+        kind: Kind::Integer { min: 0, max: 65_535 },
+        default: "8000",
+        doc: "port to listen on; 0 takes a free one",
+    },
+    Setting {
+        key: "server.read_timeout",
+        kind: Kind::Integer { min: 1, max: 3_600 },
+        default: "30",
+        doc: "seconds for the head of a request",
+    },
+    Setting {
+        key: "server.shutdown_timeout",
+        kind: Kind::Integer { min: 0, max: 3_600 },
+        default: "30",
+        doc: "seconds that a stop waits for requests on their way",
+    },
+    Setting {
+        key: "server.max_payload_size",
+        kind: Kind::Size { min: 1 << 10, max: 4 * GIB },
+        default: "1GB",
+        doc: "longest body, compressed and decompressed",
+    },
+    Setting {
+        key: "server.max_connections",
+        kind: Kind::Integer { min: 1, max: 100_000 },
+        default: "4096",
+        doc: "connections open at once",
+    },
+    Setting {
+        key: "server.threads",
+        kind: Kind::Integer { min: 0, max: 1_024 },
+        default: "0",
+        doc: "network threads; 0 is one a core",
+    },
+    Setting {
+        key: "storage.local_path",
+        kind: Kind::Text,
+        default: "./data/tidewater",
+        doc: "root of everything the server keeps",
+    },
+    Setting {
+        key: "storage.min_free_bytes",
+        kind: Kind::Size { min: 0, max: 1 << 50 },
+        default: "0",
+        doc: "writes stop with 507 below this much free space; 0 is the hot budget + 512 MiB, or 5 % of a small disk",
+    },
+    Setting {
+        key: "memory.budget",
+        kind: Kind::Size { min: 64 << 20, max: 1 << 50 },
+        default: "0",
+        doc: "memory of the server; 0 is half of min(RAM, cgroup limit)",
+    },
+    Setting {
+        key: "ingest.durability",
+        kind: Kind::Choice(&["power", "process"]),
+        default: "power",
+        doc: "power: fdatasync before the answer; process: written before the answer, synced within 100 ms",
+    },
+    Setting {
+        key: "ingest.max_buffer_age_ms",
+        kind: Kind::Integer { min: 10, max: 86_400_000 },
+        default: "10000",
+        doc: "age at which a table with at least 4 MiB hot becomes files",
+    },
+    Setting {
+        key: "ingest.max_quiet_age_ms",
+        kind: Kind::Integer { min: 10, max: 86_400_000 },
+        default: "600000",
+        doc: "age at which any other table becomes files",
+    },
+    Setting {
+        key: "ingest.write_wait_ms",
+        kind: Kind::Integer { min: 0, max: 60_000 },
+        default: "2000",
+        doc: "how long a write waits for memory before 503",
+    },
+    Setting {
+        key: "log.max_bytes",
+        kind: Kind::Size { min: 64 << 20, max: 1 << 50 },
+        default: "1GiB",
+        doc: "log length past which the tables that hold its oldest segment are flushed",
+    },
+    Setting {
+        key: "catalog.snapshot_age_ms",
+        kind: Kind::Integer { min: 1_000, max: 86_400_000 },
+        default: "300000",
+        doc: "age at which catalog snapshots expire",
+    },
+    Setting {
+        key: "query.timeout",
+        kind: Kind::Integer { min: 1, max: 86_400 },
+        default: "300",
+        doc: "seconds for a query, waiting and running",
+    },
+    Setting {
+        key: "query.queue",
+        kind: Kind::Integer { min: 0, max: 10_000 },
+        default: "100",
+        doc: "queries that may wait; more get 503",
+    },
+    Setting {
+        key: "query.temp_bytes",
+        kind: Kind::Size { min: 0, max: 1 << 50 },
+        default: "10GiB",
+        doc: "disk that all queries may spill to together",
+    },
+    Setting {
+        key: "database.max_connections",
+        kind: Kind::Integer { min: 0, max: 1_024 },
+        default: "0",
+        doc: "queries that run at once; 0 is two a core",
+    },
+    Setting {
+        key: "database.thread_count",
+        kind: Kind::Integer { min: 0, max: 1_024 },
+        default: "0",
+        doc: "query threads; 0 is one a core",
+    },
+    Setting {
+        key: "auth.enabled",
+        kind: Kind::Bool,
+        default: "true",
+        doc: "ask for a token on every route but /health, /ready, /ping and /metrics",
+    },
+    Setting {
+        key: "log.level",
+        kind: Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
+        default: "info",
+        doc: "least severe message that is written",
+    },
+    Setting {
+        key: "log.format",
+        kind: Kind::Choice(&["json", "text"]),
+        default: "text",
+        doc: "form of the messages on standard error",
+    },
 ];
 
 /// Variables that are no settings.
-const OTHER_VARIABLES: [&str; 5] = [
-    "TIDEWATER_URL",
-    "TIDEWATER_TOKEN",
-    "TIDEWATER_CONFIG",
-    "TIDEWATER_FAILPOINT",
-    "TIDEWATER_AUTH_BOOTSTRAP_TOKEN",
-];
+const OTHER_VARIABLES: [&str; 5] =
+    ["TIDEWATER_URL", "TIDEWATER_TOKEN", "TIDEWATER_CONFIG", "TIDEWATER_FAILPOINT", "TIDEWATER_AUTH_BOOTSTRAP_TOKEN"];
 
 impl Setting {
     pub fn variable(&self) -> String {
@@ -135,9 +251,8 @@ impl Settings {
     /// # Errors
     /// An unknown key or a value out of range, by name.
     pub fn load(file: Option<&Path>, flags: &[(String, String)]) -> Result<Self> {
-        let mut settings = Self {
-            values: SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), "default".to_owned()))).collect(),
-        };
+        let mut settings =
+            Self { values: SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), "default".to_owned()))).collect() };
         if let Some(path) = file.map(Path::to_owned).or_else(found_file) {
             let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let table: toml::Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
@@ -150,7 +265,11 @@ impl Settings {
                         toml::Value::String(text) => text,
                         toml::Value::Integer(n) => n.to_string(),
                         toml::Value::Boolean(b) => b.to_string(),
-                        other => bail!("{}: {section}.{key} is {}, not a text, number or boolean", path.display(), other.type_str()),
+                        other => bail!(
+                            "{}: {section}.{key} is {}, not a text, number or boolean",
+                            path.display(),
+                            other.type_str()
+                        ),
                     };
                     settings.set(&format!("{section}.{key}"), text, &path.display().to_string())?;
                 }
@@ -173,7 +292,8 @@ impl Settings {
 
     fn set(&mut self, key: &str, value: String, source: &str) -> Result<()> {
         let setting = SETTINGS.iter().find(|s| s.key == key);
-        let setting = setting.with_context(|| format!("setting {key:?} is unknown ({source}); see `tidewater config`"))?;
+        let setting =
+            setting.with_context(|| format!("setting {key:?} is unknown ({source}); see `tidewater config`"))?;
         setting.check(&value).with_context(|| format!("from {source}"))?;
         self.values.insert(setting.key, (value, source.to_owned()));
         Ok(())
@@ -248,7 +368,9 @@ mod tests {
 
     #[test]
     fn an_unknown_key_or_a_value_out_of_range_names_the_key() {
-        for (key, value) in [("server.prot", "1"), ("server.port", "70000"), ("auth.enabled", "yes"), ("ingest.durability", "x")] {
+        for (key, value) in
+            [("server.prot", "1"), ("server.port", "70000"), ("auth.enabled", "yes"), ("ingest.durability", "x")]
+        {
             let error = format!("{:#}", one(key, value).unwrap_err());
             assert!(error.contains(key), "{error}");
         }

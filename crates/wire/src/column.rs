@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, BooleanBufferBuilder, DictionaryArray, Float64Array, Int64Array, NullArray,
-    UInt32Array, UInt64Array,
+    ArrayRef, BooleanArray, BooleanBufferBuilder, DictionaryArray, Float64Array, Int64Array, NullArray, UInt32Array,
+    UInt64Array,
 };
 use arrow::buffer::NullBuffer;
 use model::intern::Interner;
@@ -51,7 +51,10 @@ pub enum Values {
     Int(Vec<i64>),
     UInt(Vec<u64>),
     Float(Vec<f64>),
-    Str { keys: Vec<u32>, interner: Box<Interner> },
+    Str {
+        keys: Vec<u32>,
+        interner: Box<Interner>,
+    },
 }
 
 /// A column while it is decoded: values in order of rows, nulls for rows it does not have.

@@ -41,8 +41,7 @@ fn members(encoding: &'static str, body: &[u8], max: u64, member: Member) -> Res
         let before = rest.len();
         // one byte more than allowed tells a full body from a bomb
         let room = (max + 1).saturating_sub(out.len() as u64);
-        member(&mut rest, &mut out, room)
-            .map_err(|e| DecodeError::Compression { encoding, reason: e.to_string() })?;
+        member(&mut rest, &mut out, room).map_err(|e| DecodeError::Compression { encoding, reason: e.to_string() })?;
         if out.len() as u64 > max {
             return Err(DecodeError::Bomb { max });
         }

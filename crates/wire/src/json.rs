@@ -3,9 +3,9 @@
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    Schema, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema,
+    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -285,7 +285,12 @@ mod tests {
             ("f", Arc::new(Float64Array::from(vec![0.1, f64::NAN]))),
             ("s", Arc::new(StringArray::from(vec!["a\"\\\n\u{1}é", ""]))),
             ("t", Arc::new(TimestampMicrosecondArray::from(vec![-1, 253_402_300_799_999_999]).with_timezone("UTC"))),
-            ("d", Arc::new(Decimal128Array::from(vec![i128::from(i64::MAX) * 10, -5]).with_precision_and_scale(30, 0).unwrap())),
+            (
+                "d",
+                Arc::new(
+                    Decimal128Array::from(vec![i128::from(i64::MAX) * 10, -5]).with_precision_and_scale(30, 0).unwrap(),
+                ),
+            ),
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
         let (mut out, mut first) = (Vec::new(), true);

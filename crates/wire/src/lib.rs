@@ -2,20 +2,20 @@
 //!
 //! The modules stand in the order in which data meets them.
 
-/// gzip, zstd and deflate bodies through one capped reader.
-pub mod inflate;
 /// Columns while they are decoded.
 mod column;
-/// Rows of several tables while they are decoded.
-mod rows;
-/// MessagePack bodies: columnar, row, batch and array shapes.
-pub mod msgpack;
-/// InfluxDB line protocol.
-pub mod line_protocol;
+/// gzip, zstd and deflate bodies through one capped reader.
+pub mod inflate;
 /// Record batches to the JSON envelope.
 pub mod json;
+/// InfluxDB line protocol.
+pub mod line_protocol;
+/// MessagePack bodies: columnar, row, batch and array shapes.
+pub mod msgpack;
 /// Record batches to types that every Arrow reader understands.
 pub mod plain;
+/// Rows of several tables while they are decoded.
+mod rows;
 
 mod error;
 

@@ -234,9 +234,7 @@ impl Decoder {
 
     fn bounded(&self, value: Value<'_>) -> Result<(), DecodeError> {
         match value {
-            Value::Str(text) if text.len() > limits::STRING_VALUE_BYTES => {
-                Err(self.fail(Fault::LongValue(text.len())))
-            }
+            Value::Str(text) if text.len() > limits::STRING_VALUE_BYTES => Err(self.fail(Fault::LongValue(text.len()))),
             _ => Ok(()),
         }
     }
@@ -285,7 +283,8 @@ impl Decoder {
     /// Adds a column, joining two spellings of one name where no row has both.
     fn add_column(&self, fields: &mut Vec<BatchColumn>, name: &str, array: ArrayRef) -> Result<(), DecodeError> {
         let name = ItemName::new("column", name).map_err(|e| self.fail(e.into()))?;
-        let twin = fields.iter_mut().find(|f| f.name.len() == name.as_str().len() && fold(&f.name) == fold(name.as_str()));
+        let twin =
+            fields.iter_mut().find(|f| f.name.len() == name.as_str().len() && fold(&f.name) == fold(name.as_str()));
         let Some(twin) = twin else {
             fields.push(BatchColumn { name: name.shared(), role: Role::None, array });
             return Ok(());

@@ -106,7 +106,8 @@ impl Rows {
     /// The batches, tables in order of first appearance; a table all of whose rows were bad is left out.
     pub fn finish(self) -> Result<Vec<Batch>, DecodeError> {
         let mut cells = 0;
-        let batches: Vec<Batch> = self.tables.into_iter().filter(|t| !t.time.is_empty()).map(TableRows::finish).collect();
+        let batches: Vec<Batch> =
+            self.tables.into_iter().filter(|t| !t.time.is_empty()).map(TableRows::finish).collect();
         for batch in &batches {
             cells += batch.cells();
         }

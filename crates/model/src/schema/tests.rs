@@ -54,10 +54,9 @@ fn a_fractional_float_widens_an_int_column_that_no_file_holds() {
     columns[2].persisted = false;
     let young = TableSchema::new(columns);
     match young.fit(&batch("v", Role::Field, Arc::new(Float64Array::from(vec![20.5])))).unwrap() {
-        Fit::Needs(changes) => assert_eq!(
-            changes,
-            [Change::Replace { from: ColumnId(3), ty: ColumnType::Float64, role: Role::Field }]
-        ),
+        Fit::Needs(changes) => {
+            assert_eq!(changes, [Change::Replace { from: ColumnId(3), ty: ColumnType::Float64, role: Role::Field }])
+        }
         Fit::Ready(_) => panic!("20.5 is no int"),
     }
 }

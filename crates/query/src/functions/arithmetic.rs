@@ -2,15 +2,19 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Arra
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::error::Result;
+use datafusion::logical_expr::Operator;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, binary_expr, cast,
 };
-use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
-use datafusion::logical_expr::Operator;
 use std::sync::Arc;
 
 pub fn all() -> Vec<ScalarUDF> {
-    vec![super::udf(Divide::new()), super::udf(Integer::new("tw_integer_divide")), super::udf(Integer::new("tw_modulo"))]
+    vec![
+        super::udf(Divide::new()),
+        super::udf(Integer::new("tw_integer_divide")),
+        super::udf(Integer::new("tw_modulo")),
+    ]
 }
 
 fn is_integer(ty: &DataType) -> bool {

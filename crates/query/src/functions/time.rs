@@ -89,7 +89,9 @@ fn truncation(unit: &str) -> Option<Box<dyn Fn(i64) -> i64>> {
         })),
         "year" | "years" | "y" => Some(Box::new(|us| midnight(civil(us).year(), 1, 1))),
         "decade" | "decades" => Some(Box::new(|us| midnight(civil(us).year().div_euclid(10) * 10, 1, 1))),
-        "century" | "centuries" => Some(Box::new(|us| midnight((civil(us).year() - 1).div_euclid(100) * 100 + 1, 1, 1))),
+        "century" | "centuries" => {
+            Some(Box::new(|us| midnight((civil(us).year() - 1).div_euclid(100) * 100 + 1, 1, 1)))
+        }
         _ => None,
     }
 }
@@ -321,7 +323,9 @@ impl ScalarUDFImpl for Epoch {
         let times = micros(&times);
         let array: ArrayRef = match self.name {
             "epoch" => Arc::new(times.unary::<_, Float64Type>(|us| us as f64 / SECOND as f64)),
-            "epoch_ms" => Arc::new(times.unary::<_, datafusion::arrow::datatypes::Int64Type>(|us| us.div_euclid(1_000))),
+            "epoch_ms" => {
+                Arc::new(times.unary::<_, datafusion::arrow::datatypes::Int64Type>(|us| us.div_euclid(1_000)))
+            }
             "epoch_us" => Arc::new(times.unary::<_, datafusion::arrow::datatypes::Int64Type>(|us| us)),
             _ => Arc::new(times.unary_opt::<_, datafusion::arrow::datatypes::Int64Type>(|us| us.checked_mul(1_000))),
         };
@@ -354,7 +358,9 @@ impl ScalarUDFImpl for ToTimestamp {
         match types {
             [ty] if ty.is_integer() => Ok(vec![DataType::Int64]),
             [ty] if ty.is_floating() || ty.is_null() || ty.is_decimal() => Ok(vec![DataType::Float64]),
-            [DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Timestamp(..)] => Ok(vec![timestamp()]),
+            [DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Timestamp(..)] => {
+                Ok(vec![timestamp()])
+            }
             _ => plan_err!("to_timestamp takes one number of seconds"),
         }
     }
@@ -366,9 +372,9 @@ impl ScalarUDFImpl for ToTimestamp {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let values = args.args[0].to_array(args.number_rows)?;
         let times: TimestampMicrosecondArray = match values.data_type() {
-            DataType::Int64 => values
-                .as_primitive::<datafusion::arrow::datatypes::Int64Type>()
-                .unary_opt(|s| s.checked_mul(SECOND)),
+            DataType::Int64 => {
+                values.as_primitive::<datafusion::arrow::datatypes::Int64Type>().unary_opt(|s| s.checked_mul(SECOND))
+            }
             DataType::Float64 => {
                 values.as_primitive::<Float64Type>().unary_opt(|s| s.is_finite().then_some((s * 1e6).round() as i64))
             }
@@ -377,4 +383,3 @@ impl ScalarUDFImpl for ToTimestamp {
         Ok(stamped(times))
     }
 }
-

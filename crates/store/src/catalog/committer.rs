@@ -4,12 +4,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use model::schema::Change;
-use model::{Column, ColumnId, ColumnType, DatabaseName, ItemName, Lsn, Role, TableId, TableMode, TableSchema, fold, limits};
+use model::{
+    Column, ColumnId, ColumnType, DatabaseName, ItemName, Lsn, Role, TableId, TableMode, TableSchema, fold, limits,
+};
 
 use super::lake::{Draft, Lake};
 use crate::error::{Error, Result};
-use crate::file::NewDataFile;
 use crate::fatal;
+use crate::file::NewDataFile;
 use crate::shared::Shared;
 use crate::view::{DataFile, Database, Table, TableInfo, View};
 
@@ -219,18 +221,21 @@ impl Worker {
             }
             Job::DropTable { table, reply } => (self.drop_table(draft, working, table), done_with(reply, ())),
             Job::Flush { table, reply } => (self.flush(draft, working, table), done_with(reply, ())),
-            Job::Expire { oldest_us, reply } => {
-                
-                match self.lake.expire(oldest_us) {
-                    Ok(gone) => (Ok(Vec::new()), done_with(reply, gone)),
-                    Err(error) => (Err(error), done_with(reply, 0)),
-                }
-            }
+            Job::Expire { oldest_us, reply } => match self.lake.expire(oldest_us) {
+                Ok(gone) => (Ok(Vec::new()), done_with(reply, gone)),
+                Err(error) => (Err(error), done_with(reply, 0)),
+            },
         }
     }
 
     /// Creates what is missing of a database, its tables and their columns.
-    fn define(&self, draft: &mut Draft, working: &mut View, database: &DatabaseName, wants: &[Want]) -> Result<Effects> {
+    fn define(
+        &self,
+        draft: &mut Draft,
+        working: &mut View,
+        database: &DatabaseName,
+        wants: &[Want],
+    ) -> Result<Effects> {
         let mut effects: Effects = Vec::new();
         if working.database(database.as_str()).is_none() {
             let created = Arc::new(self.lake.create_database(draft, database.as_str(), self.shared.clock.now_us())?);
@@ -305,8 +310,7 @@ impl Worker {
                     }
                     let id = self.lake.next_column_id(info.id)?;
                     let (name, persisted) = (Arc::clone(name), false);
-                    let column =
-                        Column { id, name, ty: *ty, role: *role, provisional: *provisional, persisted };
+                    let column = Column { id, name, ty: *ty, role: *role, provisional: *provisional, persisted };
                     self.lake.add_column(draft, info.id, &column)?;
                     columns.push(column);
                 }

@@ -108,10 +108,7 @@ impl Lake {
             params![draft.snapshot, changes],
         )?;
         for table in &draft.altered {
-            self.run(
-                "INSERT INTO ducklake_schema_versions VALUES (?, ?, ?)",
-                params![draft.snapshot, version, table],
-            )?;
+            self.run("INSERT INTO ducklake_schema_versions VALUES (?, ?, ?)", params![draft.snapshot, version, table])?;
         }
         Ok(())
     }
@@ -224,7 +221,13 @@ impl Lake {
     }
 
     /// Adds a file with its statistics; returns its id.
-    pub(super) fn add_file(&self, draft: &mut Draft, table: &TableInfo, file: &NewDataFile, run: Option<u64>) -> Result<u64> {
+    pub(super) fn add_file(
+        &self,
+        draft: &mut Draft,
+        table: &TableInfo,
+        file: &NewDataFile,
+        run: Option<u64>,
+    ) -> Result<u64> {
         let id = draft.file_id();
         let t = table.id.0;
         self.run(
@@ -310,7 +313,8 @@ impl Lake {
             [timestamp(oldest_us)],
             |r| r.get(0),
         )?;
-        let newest: u64 = self.connection.query_row("SELECT max(snapshot_id) FROM ducklake_snapshot", [], |r| r.get(0))?;
+        let newest: u64 =
+            self.connection.query_row("SELECT max(snapshot_id) FROM ducklake_snapshot", [], |r| r.get(0))?;
         // the last snapshot before the bound is still what a reader of that age sees
         let Some(keep) = cut.map(|c| c.min(newest)) else { return Ok(0) };
         let gone = self.run("DELETE FROM ducklake_snapshot WHERE snapshot_id < ?", [keep])?;

@@ -41,10 +41,7 @@ const DUCKLAKE: [(&str, &str); 28] = [
         "delete_file_id table_id begin_snapshot end_snapshot data_file_id path:t path_is_relative format:t \
          delete_count file_size_bytes footer_size encryption_key:t partial_max",
     ),
-    (
-        "view",
-        "view_id view_uuid:t begin_snapshot end_snapshot schema_id view_name:t dialect:t sql:t column_aliases:t",
-    ),
+    ("view", "view_id view_uuid:t begin_snapshot end_snapshot schema_id view_name:t dialect:t sql:t column_aliases:t"),
     ("tag", "object_id begin_snapshot end_snapshot key:t value:t"),
     ("column_tag", "table_id column_id begin_snapshot end_snapshot key:t value:t"),
     ("inlined_data_tables", "table_id table_name:t schema_version"),
@@ -135,10 +132,8 @@ pub fn bootstrap(connection: &mut Connection, layout: &Layout, now_us: i64) -> R
 /// Readers resolve paths against `data_path`: it follows the folder when that was moved.
 pub fn follow_move(connection: &mut Connection, layout: &Layout) -> Result<()> {
     let path = data_path(layout);
-    connection.execute(
-        "UPDATE ducklake_metadata SET value = ?1 WHERE key = 'data_path' AND value <> ?1",
-        params![path],
-    )?;
+    connection
+        .execute("UPDATE ducklake_metadata SET value = ?1 WHERE key = 'data_path' AND value <> ?1", params![path])?;
     Ok(())
 }
 

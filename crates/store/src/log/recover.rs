@@ -48,11 +48,7 @@ pub struct Recovered {
 ///
 /// # Errors
 /// I/O errors, a log of another id, or what `each` returns. Damage is reported in the result.
-pub fn recover(
-    folder: &Path,
-    log_id: &LogId,
-    mut each: impl FnMut(Lsn, &[u8]) -> Result<()>,
-) -> Result<Recovered> {
+pub fn recover(folder: &Path, log_id: &LogId, mut each: impl FnMut(Lsn, &[u8]) -> Result<()>) -> Result<Recovered> {
     let mut out = Recovered::default();
     let found = sequences(folder)?;
     let headers = found.iter().map(|s| read_header(folder, *s)).collect::<Result<Vec<_>>>()?;
@@ -73,7 +69,11 @@ pub fn recover(
         }
         let bytes = read_all(&path)?;
         // a later process may have written down where this segment ends
-        let fixed_end = headers[i + 1..].iter().flatten().find(|h| h.predecessor.segment == *sequence).map(|h| h.predecessor.offset);
+        let fixed_end = headers[i + 1..]
+            .iter()
+            .flatten()
+            .find(|h| h.predecessor.segment == *sequence)
+            .map(|h| h.predecessor.offset);
         let stop = read_segment(&bytes, *sequence, log_id, fixed_end, &mut out, &mut greatest_mark, &mut each)?;
         out.end = Position { segment: *sequence, offset: stop.offset };
         if stop.clean {
@@ -156,7 +156,12 @@ fn read_group(
 }
 
 /// Durable marks of intact headers behind `from`: they tell damage from a torn tail.
-fn later_marks<'a>(bytes: &'a [u8], sequence: u64, log_id: &'a LogId, from: u64) -> impl Iterator<Item = Position> + 'a {
+fn later_marks<'a>(
+    bytes: &'a [u8],
+    sequence: u64,
+    log_id: &'a LogId,
+    from: u64,
+) -> impl Iterator<Item = Position> + 'a {
     (from..bytes.len() as u64)
         .step_by(ALIGN as usize)
         .filter_map(move |at| GroupHeader::decode(&bytes[at as usize..], log_id, sequence))

@@ -172,7 +172,8 @@ fn start_segment(folder: &std::path::Path, header: &SegmentHeader, bytes: u64) -
     let spare = (0..SPARES).map(|i| folder.join(format!("spare.{i}"))).find(|p| p.exists());
     let file = match spare {
         Some(spare) if bytes == limits::LOG_SEGMENT_BYTES => {
-            let file = OpenOptions::new().read(true).write(true).open(&spare).map_err(Error::io("cannot open", &spare))?;
+            let file =
+                OpenOptions::new().read(true).write(true).open(&spare).map_err(Error::io("cannot open", &spare))?;
             // the header first: under its new name the segment must never show its old one
             durable::write_at(&file, &spare, &header.encode(), 0)?;
             durable::sync_data(&file, &spare)?;

@@ -13,7 +13,9 @@ fn lines(body: &str) -> Decoded {
 fn text(batch: &Batch, column: &str, row: usize) -> Option<String> {
     let array = &batch.columns.iter().find(|c| &*c.name == column)?.array;
     let dictionary = array.as_dictionary::<UInt32Type>();
-    dictionary.is_valid(row).then(|| dictionary.values().as_string::<i32>().value(dictionary.keys().value(row) as usize).to_owned())
+    dictionary
+        .is_valid(row)
+        .then(|| dictionary.values().as_string::<i32>().value(dictionary.keys().value(row) as usize).to_owned())
 }
 
 #[test]
@@ -47,7 +49,8 @@ fn t08_a_string_may_span_lines_and_an_open_quote_costs_one_line() {
 
 #[test]
 fn t09_one_bad_line_among_good_ones_is_named_and_the_others_are_kept() {
-    let body: String = (1..=1000).map(|i| if i == 500 { "cpu v= 1\n".into() } else { format!("cpu v={i} {i}\n") }).collect();
+    let body: String =
+        (1..=1000).map(|i| if i == 500 { "cpu v= 1\n".into() } else { format!("cpu v={i} {i}\n") }).collect();
     let d = lines(&body);
     assert_eq!(d.batches[0].rows(), 999);
     assert_eq!(d.errors.iter().map(|e| e.number).collect::<Vec<_>>(), [500]);
@@ -69,7 +72,22 @@ fn every_value_form_is_read() {
     assert_eq!(array("u").as_primitive::<UInt64Type>().value(0), u64::MAX);
     assert_eq!(array("f").as_primitive::<Float64Type>().value(0), 1000.0);
     assert!(array("t").as_boolean().value(0) && !array("y").as_boolean().value(0));
-    for bad in ["m v=1x", "m v=nan", "m v=inf", "m v=9223372036854775808i", "m v=-1u", "m v=abc", "m v", "m", ",a=b v=1", "m,a v=1", "m,=b v=1", "m,a= v=1", "m v=1 1 2", "m v=1 x"] {
+    for bad in [
+        "m v=1x",
+        "m v=nan",
+        "m v=inf",
+        "m v=9223372036854775808i",
+        "m v=-1u",
+        "m v=abc",
+        "m v",
+        "m",
+        ",a=b v=1",
+        "m,a v=1",
+        "m,=b v=1",
+        "m,a= v=1",
+        "m v=1 1 2",
+        "m v=1 x",
+    ] {
         assert_eq!(lines(bad).bad, 1, "{bad}");
     }
 }
@@ -89,7 +107,17 @@ fn time_and_time_ns_are_the_servers_own_names() {
 
 #[test]
 fn t07_every_precision_scales() {
-    for (name, us) in [("ns", 0), ("n", 0), ("u", 5), ("us", 5), ("µ", 5), ("ms", 5_000), ("s", 5_000_000), ("m", 300_000_000), ("h", 18_000_000_000)] {
+    for (name, us) in [
+        ("ns", 0),
+        ("n", 0),
+        ("u", 5),
+        ("us", 5),
+        ("µ", 5),
+        ("ms", 5_000),
+        ("s", 5_000_000),
+        ("m", 300_000_000),
+        ("h", 18_000_000_000),
+    ] {
         let d = decode(b"m v=1 5", Precision::parse(name).unwrap(), NOW).unwrap();
         assert_eq!(d.batches[0].time[0], us, "{name}");
     }

@@ -181,7 +181,9 @@ impl<'a> Reader<'a> {
             _ => {
                 self.at -= 1;
                 let found = self.peek()?.as_str();
-                return Err(self.error(format!("a value is {found}; only numbers, booleans, strings and nil are stored")));
+                return Err(
+                    self.error(format!("a value is {found}; only numbers, booleans, strings and nil are stored"))
+                );
             }
         }))
     }

@@ -69,7 +69,14 @@ fn columnar(table: &str, columns: &[(&str, Pack)]) -> Pack {
 fn row(table: &str, host: Option<&str>, tags: &[(&str, &str)], fields: &[(&str, i64)]) -> Pack {
     let tags = tags.iter().fold(Pack::map(tags.len()), |p, (k, v)| p.text(k, v));
     let fields = fields.iter().fold(Pack::map(fields.len()), |p, (k, v)| p.key(k).int(*v));
-    let pack = Pack::map(4 + usize::from(host.is_some())).text("m", table).key("t").int(1_700_000_000_123).key("tags").with(tags).key("fields").with(fields);
+    let pack = Pack::map(4 + usize::from(host.is_some()))
+        .text("m", table)
+        .key("t")
+        .int(1_700_000_000_123)
+        .key("tags")
+        .with(tags)
+        .key("fields")
+        .with(fields);
     host.into_iter().fold(pack, |p, h| p.text("h", h))
 }
 
@@ -80,7 +87,9 @@ fn good(pack: &Pack) -> Vec<Batch> {
 fn texts(batch: &Batch, column: &str) -> Vec<Option<String>> {
     let array = &batch.columns.iter().find(|c| &*c.name == column).unwrap_or_else(|| panic!("no {column}")).array;
     let d = array.as_dictionary::<UInt32Type>();
-    (0..array.len()).map(|i| d.is_valid(i).then(|| d.values().as_string::<i32>().value(d.keys().value(i) as usize).to_owned())).collect()
+    (0..array.len())
+        .map(|i| d.is_valid(i).then(|| d.values().as_string::<i32>().value(d.keys().value(i) as usize).to_owned()))
+        .collect()
 }
 
 #[test]
@@ -99,10 +108,31 @@ fn all_four_shapes_are_read_also_mixed() {
 
 #[test]
 fn t05_the_unit_of_time_is_judged_value_by_value() {
-    let body = columnar("t", &[("time", Pack::ints(&[1_700_000_000, 1_700_000_000_123, 1_700_000_000_123_456, 1_700_000_000_123_456_789, -1_700_000_000_123])), ("v", Pack::ints(&[1, 2, 3, 4, 5]))]);
+    let body = columnar(
+        "t",
+        &[
+            (
+                "time",
+                Pack::ints(&[
+                    1_700_000_000,
+                    1_700_000_000_123,
+                    1_700_000_000_123_456,
+                    1_700_000_000_123_456_789,
+                    -1_700_000_000_123,
+                ]),
+            ),
+            ("v", Pack::ints(&[1, 2, 3, 4, 5])),
+        ],
+    );
     assert_eq!(
         &good(&body)[0].time[..],
-        &[1_700_000_000_000_000, 1_700_000_000_123_000, 1_700_000_000_123_456, 1_700_000_000_123_456, -1_700_000_000_123_000]
+        &[
+            1_700_000_000_000_000,
+            1_700_000_000_123_000,
+            1_700_000_000_123_456,
+            1_700_000_000_123_456,
+            -1_700_000_000_123_000
+        ]
     );
 }
 
@@ -143,8 +173,16 @@ fn t11_an_all_null_column_stays() {
 fn columns_of_one_request_widen_only_where_nothing_is_lost() {
     let mixed = Pack::array(3).int(1).float(2.5).nil();
     let batch = &good(&columnar("t", &[("v", mixed)]))[0];
-    assert_eq!(batch.columns[0].array.as_primitive::<Float64Type>().iter().collect::<Vec<_>>(), [Some(1.0), Some(2.5), None]);
-    for bad in [Pack::array(2).int(1).key("a"), Pack::array(2).key("a").int(1), Pack::array(2).raw(&[0xc3]).int(1), Pack::array(2).int(i64::MAX).float(0.5)] {
+    assert_eq!(
+        batch.columns[0].array.as_primitive::<Float64Type>().iter().collect::<Vec<_>>(),
+        [Some(1.0), Some(2.5), None]
+    );
+    for bad in [
+        Pack::array(2).int(1).key("a"),
+        Pack::array(2).key("a").int(1),
+        Pack::array(2).raw(&[0xc3]).int(1),
+        Pack::array(2).int(i64::MAX).float(0.5),
+    ] {
         assert!(decode(&columnar("t", &[("v", bad)]).0, NOW).is_err());
     }
     let strings = &good(&columnar("t", &[("s", Pack::array(2).key("a").float(f64::NAN))]))[0];
@@ -180,7 +218,8 @@ fn declared_lengths_and_depth_are_not_trusted() {
 
 #[test]
 fn numbered_names_and_compact_fields_are_spelled_out() {
-    let body = Pack::map(4).key("m").int(7).key("h").int(3).key("t").int(1_700_000_000).key("f").with(Pack::ints(&[5, 6]));
+    let body =
+        Pack::map(4).key("m").int(7).key("h").int(3).key("t").int(1_700_000_000).key("f").with(Pack::ints(&[5, 6]));
     let batch = &good(&body)[0];
     assert_eq!(&*batch.table, "measurement_7");
     assert_eq!(texts(batch, "host"), [Some("host_3".into())]);

@@ -1,0 +1,220 @@
+use std::io::Write;
+
+use serde_json::json;
+
+use super::harness::{Server, columnar, folder};
+
+#[test]
+fn t29_a_row_is_seen_by_the_very_next_query() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    for i in 1..=50 {
+        server.lines(&format!("cpu,host=a v={i} {i}"));
+        assert_eq!(server.rows("SELECT count(*) FROM cpu"), json!([[i]]));
+    }
+}
+
+#[test]
+fn an_answer_names_the_durability_that_held() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let write = |headers: &[(&str, &str)]| server.send("POST", "/api/v1/write/line-protocol", headers, b"m v=1");
+    assert_eq!(write(&[]).header("x-tidewater-durability"), "power");
+    assert_eq!(write(&[("x-tidewater-durability", "process")]).header("x-tidewater-durability"), "process");
+    assert_eq!(write(&[("x-tidewater-durability", "none")]).status, 400);
+    assert!(!write(&[]).header("x-request-id").is_empty());
+}
+
+#[test]
+fn every_write_route_names_its_database_and_its_mode() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    for (path, database) in [
+        ("/write?db=v1&precision=s", "v1"),
+        ("/api/v2/write?bucket=v2&org=o&precision=s", "v2"),
+        ("/api/v3/write_lp?db=v3&precision=second", "v3"),
+    ] {
+        assert_eq!(server.send("POST", path, &[], b"m,t=a v=1 1700000000").status, 204, "{path}");
+        assert_eq!(
+            server.rows(&format!("SELECT time, t, v FROM {database}.m")),
+            json!([["2023-11-14T22:13:20Z", "a", 1.0]])
+        );
+    }
+    let named = server.send("POST", "/write?db=ignored", &[("x-arc-database", "header")], b"m v=1");
+    assert_eq!(named.status, 204);
+    assert_eq!(server.rows("SHOW DATABASES"), json!([["header"], ["v1"], ["v2"], ["v3"]]));
+    assert_eq!(server.send("POST", "/write?db=a/b", &[], b"m v=1").status, 400);
+    assert_eq!(server.send("POST", "/write?db=v1&precision=d", &[], b"m v=1").status, 400);
+}
+
+#[test]
+fn t09_good_lines_are_stored_and_every_bad_one_is_named() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("m v=1i 1");
+    server.flush();
+    let reply =
+        server.send("POST", "/api/v1/write/line-protocol", &[], b"m v=2i 2\nm v= 3\nm v=4.5 4\nm v=5 5\nm v=\"x\" 6");
+    assert_eq!(reply.status, 400);
+    let body = reply.json();
+    assert_eq!(body["code"], "invalid_lines");
+    let lines: Vec<_> = body["lines"].as_array().unwrap().iter().map(|l| l["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, [2, 3, 5], "{body}");
+    assert_eq!(server.rows("SELECT v FROM m ORDER BY v"), json!([[1], [2], [5]]));
+    let v2 = server.send("POST", "/api/v2/write?bucket=default", &[], b"m v=\"x\" 6").json();
+    assert!(v2["code"] == "invalid" && v2["message"].as_str().unwrap().contains("int64"), "{v2}");
+}
+
+#[test]
+fn t10_a_msgpack_request_is_all_or_nothing() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let mut body = vec![0x92];
+    body.extend(columnar("good", &[("v", &[1, 2])]));
+    body.extend(columnar("bad", &[("v", &[1]), ("w", &[1, 2])]));
+    let reply = server.send("POST", "/api/v1/write/msgpack", &[], &body);
+    assert_eq!(reply.status, 400, "{}", String::from_utf8_lossy(&reply.body));
+    assert!(reply.json()["error"].as_str().unwrap().starts_with("item 2:"));
+    assert_eq!(server.refusal("SELECT * FROM good").0, 404);
+}
+
+#[test]
+fn t12_a_column_changes_type_only_where_nothing_is_lost() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("young v=20i 1");
+    server.lines("young v=20.5 2");
+    assert_eq!(server.rows("SELECT v FROM young ORDER BY v"), json!([[20.0], [20.5]]));
+    server.lines("old v=20i 1");
+    server.flush();
+    server.lines("old v=21 2");
+    let reply = server.send("POST", "/api/v1/write/line-protocol", &[], b"old v=21.5 3");
+    assert_eq!((reply.status, reply.json()["lines"][0]["line"].as_u64()), (400, Some(1)));
+    assert_eq!(server.rows("SELECT v FROM old ORDER BY v"), json!([[20], [21]]));
+    // the widened column, its cast and its rows survive a crash
+    let mut server = server;
+    server.kill();
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!(server.rows("SELECT v FROM young ORDER BY v"), json!([[20.0], [20.5]]));
+    server.flush();
+    assert_eq!(server.rows("SELECT v FROM young ORDER BY v"), json!([[20.0], [20.5]]));
+}
+
+#[test]
+fn t11_an_all_null_column_stays_and_takes_the_type_of_its_first_value() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let nulls = [
+        &[0x82, 0xa1, b'm', 0xa1, b't', 0xa7][..],
+        b"columns",
+        &[0x82, 0xa1, b'a', 0x91, 0x01, 0xa1, b'b', 0x91, 0xc0],
+    ]
+    .concat();
+    assert_eq!(server.send("POST", "/api/v1/write/msgpack", &[], &nulls).status, 204);
+    assert_eq!(server.query("SELECT b FROM t")["columns"], json!(["b"]));
+    server.lines("t b=5i 1");
+    assert_eq!(server.rows("SELECT b FROM t ORDER BY b"), json!([[5], [null]]));
+}
+
+#[test]
+fn t14_concurrent_clients_write_each_to_its_own_database() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let server = &server;
+            scope.spawn(move || {
+                for i in 0..100 {
+                    let database = format!("db{client}");
+                    let reply = server.send(
+                        "POST",
+                        "/api/v1/write/line-protocol",
+                        &[("x-arc-database", &database)],
+                        format!("m c={client}i,i={i}i").as_bytes(),
+                    );
+                    assert_eq!(reply.status, 204);
+                }
+            });
+        }
+    });
+    for client in 0..4 {
+        assert_eq!(
+            server.rows(&format!("SELECT min(c), max(c), count(*), count(DISTINCT i) FROM db{client}.m")),
+            json!([[client, client, 100, 100]])
+        );
+    }
+}
+
+#[test]
+fn compressed_and_chunked_bodies_without_a_content_type_are_read() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let mut address = server.url.trim_start_matches("http://").to_owned();
+    address.retain(|c| !c.is_whitespace());
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    let head = format!(
+        "POST /api/v2/write?bucket=default HTTP/1.1\r\nHost: x\r\nAuthorization: Token {}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+        super::harness::TOKEN
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    for part in ["m,h=a v=", "1 1\nm,h=b v=2 2"] {
+        stream.write_all(format!("{:x}\r\n{part}\r\n", part.len()).as_bytes()).unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[2]]));
+}
+
+#[test]
+fn t03_a_body_above_the_bound_is_413_and_nothing_of_it_is_stored() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["server.max_payload_size=64KiB"]);
+    let long = format!("m s=\"{}\"", "x".repeat(70_000));
+    let reply = server.send("POST", "/api/v1/write/line-protocol", &[], long.as_bytes());
+    assert_eq!((reply.status, reply.json()["code"].as_str()), (413, Some("payload_too_large")));
+    assert_eq!(server.refusal("SELECT * FROM m").0, 404);
+}
+
+#[test]
+fn what_influxdb_clients_ask_first_is_answered() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let ping = server.send("GET", "/ping", &[("authorization", "")], b"");
+    assert!(ping.status == 204 && !ping.header("x-influxdb-version").is_empty());
+    let ask = |q: &str| server.get(&format!("/query?q={}", q.replace(' ', "%20").replace('"', "%22")));
+    assert_eq!(ask("CREATE DATABASE \"telegraf\"").json(), json!({"results": [{"statement_id": 0}]}));
+    assert_eq!(ask("SHOW DATABASES").json()["results"][0]["series"][0]["values"], json!([["telegraf"]]));
+    server.send("POST", "/write?db=telegraf", &[], b"cpu v=1");
+    assert_eq!(ask("SHOW MEASUREMENTS ON telegraf").json()["results"][0]["series"][0]["values"], json!([["cpu"]]));
+    let refused = ask("SELECT * FROM cpu");
+    assert!(refused.status == 400 && refused.json()["error"].as_str().unwrap().contains("docs/migrate-influxdb.md"));
+    assert_eq!(server.send("POST", "/api/v2/query", &[], b"from(bucket:\"x\")").status, 501);
+    assert_eq!(server.get("/api/v2/buckets").json()["buckets"][0]["name"], "telegraf");
+}
+
+#[test]
+fn databases_are_listed_and_created_once() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let create =
+        |name: &str| server.send("POST", "/api/v1/databases", &[], json!({"name": name}).to_string().as_bytes()).status;
+    assert_eq!((create("lab"), create("LAB"), create("system"), create("a b")), (201, 409, 400, 400));
+    server.send("POST", "/api/v1/write/line-protocol", &[("x-arc-database", "Lab")], b"cpu v=1");
+    assert_eq!(server.get("/api/v1/databases/lab").json()["measurement_count"], 1);
+    assert_eq!(server.get("/api/v1/databases").json()["count"], 1);
+    assert_eq!(server.get("/api/v1/databases/lab/measurements").json()["measurements"][0]["name"], "cpu");
+    assert_eq!(server.get("/api/v1/measurements?database=lab").json()["measurements"][0]["measurement"], "cpu");
+    assert_eq!(server.get("/api/v1/databases/none").status, 404);
+}
+
+#[test]
+fn t01_names_are_data_and_never_paths() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("../../evil,a/b=c d\\ 'e\"f=1 1");
+    server.flush();
+    assert_eq!(server.rows("SELECT \"a/b\" FROM \"../../evil\""), json!([["c"]]));
+    assert!(!dir.path().join("evil").exists() && !dir.path().parent().unwrap().join("evil").exists());
+}

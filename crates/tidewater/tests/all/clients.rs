@@ -1,0 +1,21 @@
+//! Real clients from the package registries against the real binary.
+
+use super::harness::{Server, TOKEN, folder, python};
+
+#[test]
+fn arc_and_influxdb_clients_write_and_read() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    python("clients.py", &[&server.url, TOKEN]);
+}
+
+#[test]
+fn duckdb_reads_the_catalog_live_and_finds_no_fault_in_it() {
+    let dir = folder();
+    let settings = ["ingest.max_buffer_age_ms=100", "ingest.max_quiet_age_ms=100"];
+    let mut server = Server::start(dir.path(), &settings);
+    let data = server.data();
+    python("duckdb_live.py", &[&server.url, TOKEN, data.to_str().unwrap()]);
+    assert!(server.stop().is_some_and(|s| s.success()));
+    python("catalog_check.py", &[data.to_str().unwrap()]);
+}

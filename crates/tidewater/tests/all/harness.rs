@@ -1,0 +1,235 @@
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A real server process on a folder of its own; killed when dropped.
+pub struct Server {
+    pub url: String,
+    pub folder: PathBuf,
+    child: Child,
+    agent: ureq::Agent,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+    }
+}
+
+/// A folder that is removed when the test ends.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+impl Server {
+    /// Starts on a folder and waits until it is ready.
+    pub fn start(folder: &Path, settings: &[&str]) -> Self {
+        Self::try_start(folder, settings, &[]).unwrap_or_else(|log| panic!("the server did not start:\n{log}"))
+    }
+
+    /// As [`Server::start`]; the error is the server's log when it ended before it was ready.
+    pub fn try_start(folder: &Path, settings: &[&str], env: &[(&str, &str)]) -> Result<Self, String> {
+        let log = folder.join("server.log");
+        let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
+        let already = std::fs::read_to_string(&log).unwrap_or_default().len();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewater"));
+        command.arg("serve").args(["--set", "server.port=0", "--set", "memory.budget=512MiB"]);
+        command.args(["--set", "storage.min_free_bytes=16MiB"]);
+        command.arg("--set").arg(format!("storage.local_path={}", folder.join("data").display()));
+        settings.iter().for_each(|s| {
+            command.args(["--set", s]);
+        });
+        command.env("TIDEWATER_AUTH_BOOTSTRAP_TOKEN", TOKEN).envs(env.iter().copied()).current_dir(folder);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        let mut child = command.spawn().expect("the binary starts");
+        let began = Instant::now();
+        loop {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let text = text.get(already..).unwrap_or_default().to_owned();
+            if let Some(url) = text.split("ready url=\"").nth(1).and_then(|t| t.split('"').next()) {
+                let agent = ureq::Agent::config_builder()
+                    .http_status_as_error(false)
+                    .timeout_global(Some(Duration::from_secs(60)))
+                    .build()
+                    .into();
+                return Ok(Self { url: url.to_owned(), folder: folder.to_owned(), child, agent });
+            }
+            if child.try_wait().expect("the child can be asked").is_some() || began.elapsed() > DEADLINE {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(text);
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for the process to end by itself, and says how; none when it does not.
+    pub fn wait_end(&mut self, patience: Duration) -> Option<std::process::ExitStatus> {
+        let began = Instant::now();
+        while began.elapsed() < patience {
+            if let Some(status) = self.child.try_wait().expect("the child can be asked") {
+                return Some(status);
+            }
+            std::thread::yield_now();
+        }
+        None
+    }
+
+    /// SIGTERM, then waits; the exit status.
+    pub fn stop(&mut self) -> Option<std::process::ExitStatus> {
+        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(killed.is_ok_and(|s| s.success()), "SIGTERM is sent");
+        self.wait_end(DEADLINE)
+    }
+
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Reply, ureq::Error> {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        if !headers.iter().any(|(n, _)| *n == "authorization") {
+            request = request.header("authorization", format!("Bearer {TOKEN}"));
+        }
+        for (name, value) in headers.iter().filter(|(_, v)| !v.is_empty()) {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body).expect("a valid request");
+        let mut response = match method {
+            "GET" => self.agent.run(request.map(|_| ()))?,
+            _ => self.agent.run(request)?,
+        };
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(n, v)| (n.to_string(), v.to_str().unwrap_or_default().to_owned()))
+            .collect();
+        let body = response.body_mut().with_config().limit(1 << 30).read_to_vec()?;
+        Ok(Reply { status: response.status().as_u16(), headers, body })
+    }
+
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        self.try_send(method, path, headers, body).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+    }
+
+    pub fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, &[], b"")
+    }
+
+    /// Writes lines to `default`; panics unless all of them were stored.
+    pub fn lines(&self, lines: &str) {
+        let reply = self.send("POST", "/api/v1/write/line-protocol", &[], lines.as_bytes());
+        assert_eq!(reply.status, 204, "{}", String::from_utf8_lossy(&reply.body));
+    }
+
+    pub fn flush(&self) {
+        let reply = self.send("POST", "/api/v1/write/line-protocol/flush", &[], b"");
+        assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+    }
+
+    pub fn query_with(&self, sql: &str, headers: &[(&str, &str)]) -> Reply {
+        self.send("POST", "/api/v1/query", headers, json!({"sql": sql}).to_string().as_bytes())
+    }
+
+    /// The whole envelope of a statement that must succeed.
+    pub fn query(&self, sql: &str) -> Value {
+        let reply = self.query_with(sql, &[]);
+        assert_eq!(reply.status, 200, "{sql}: {}", String::from_utf8_lossy(&reply.body));
+        reply.json()
+    }
+
+    /// The rows of a statement that must succeed.
+    pub fn rows(&self, sql: &str) -> Value {
+        self.query(sql)["data"].clone()
+    }
+
+    /// Status and code of a statement that must fail.
+    pub fn refusal(&self, sql: &str) -> (u16, String, String) {
+        let reply = self.query_with(sql, &[]);
+        let body = reply.json();
+        let text = |k: &str| body[k].as_str().unwrap_or_default().to_owned();
+        (reply.status, text("code"), text("error"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The interpreter with the clients that `cargo xtask test` installs.
+pub fn python(script: &str, args: &[&str]) -> String {
+    let interpreter = std::env::var("TIDEWATER_TEST_PYTHON")
+        .expect("TIDEWATER_TEST_PYTHON names the interpreter with the clients: run `cargo xtask test`");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
+    let output = Command::new(interpreter).arg(path).args(args).output().expect("the interpreter starts");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{script} failed\n{out}\n{err}");
+    out.into_owned()
+}
+
+/// Asks again until `holds` or the deadline.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < DEADLINE, "{what} did not happen within {DEADLINE:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// A columnar MessagePack body of integer columns.
+pub fn columnar(table: &str, columns: &[(&str, &[i64])]) -> Vec<u8> {
+    let text = |out: &mut Vec<u8>, t: &str| {
+        out.extend([0xd9, t.len() as u8]);
+        out.extend(t.as_bytes());
+    };
+    let mut out = vec![0x82];
+    text(&mut out, "m");
+    text(&mut out, table);
+    text(&mut out, "columns");
+    out.push(0x80 | columns.len() as u8);
+    for (name, values) in columns {
+        text(&mut out, name);
+        out.push(0xdd);
+        out.extend((values.len() as u32).to_be_bytes());
+        for value in *values {
+            out.push(0xd3);
+            out.extend(value.to_be_bytes());
+        }
+    }
+    out
+}

@@ -1,0 +1,8 @@
+//! Promises, asked of the real binary over HTTP. One test binary: each links the engine again.
+
+mod api;
+mod clients;
+mod crash;
+mod harness;
+mod operation;
+mod queries;

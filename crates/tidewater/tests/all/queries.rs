@@ -1,0 +1,267 @@
+use serde_json::{Value, json};
+
+use super::harness::{Server, folder, python};
+
+/// The same questions to hot rows, to files, and to a restarted server.
+fn hot_flushed_restarted(lines: &str, ask: impl Fn(&Server)) {
+    let dir = folder();
+    let mut server = Server::start(dir.path(), &[]);
+    server.lines(lines);
+    ask(&server);
+    server.flush();
+    ask(&server);
+    server.kill();
+    ask(&Server::start(dir.path(), &[]));
+}
+
+#[test]
+fn duckdbs_meaning_of_sql_holds() {
+    hot_flushed_restarted("t,Host=a x=7i,y=2i,f=1.5 1000\nt,Host=b x=-7i,f=2.5 2000\nt,Host=c y=0i 3000", |server| {
+        let one = |sql: &str| server.rows(sql)[0][0].clone();
+        assert_eq!(server.rows("SELECT host, x / y, x // y, x % 2 FROM T WHERE HOST = 'a'"), json!([["a", 3.5, 3, 1]]));
+        assert_eq!(server.query("SELECT HOST FROM t LIMIT 1")["columns"], json!(["Host"]));
+        assert_eq!(
+            server.query("SELECT x AS \"Mine\", count(*) FROM t GROUP BY x")["columns"],
+            json!(["Mine", "count_star()"])
+        );
+        for order in ["x", "x DESC"] {
+            let rows = server.rows(&format!("SELECT x FROM t ORDER BY {order}"));
+            assert_eq!(rows[2], json!([null]), "NULLS LAST, {order}");
+        }
+        assert_eq!(one("SELECT sum(x + 9223372036854775800) FROM t WHERE x = 7"), json!(9_223_372_036_854_775_807_i64));
+        assert_eq!(server.rows("SELECT \"Host\", f FROM \"T\" WHERE f > 2"), json!([["b", 2.5]]));
+    });
+}
+
+#[test]
+fn t38_sums_of_integers_are_exact() {
+    let max = i64::MAX;
+    hot_flushed_restarted(&format!("t v={max}i 1\nt v={max}i 2\nt v={max}i 3"), |server| {
+        let reply = server.query_with("SELECT sum(v) FROM t", &[]);
+        let text = String::from_utf8(reply.body).unwrap();
+        assert!(text.contains("[[27670116110564327421]]"), "{text}");
+    });
+}
+
+#[test]
+fn t33_time_functions_go_by_integers_also_before_1970() {
+    hot_flushed_restarted("t v=1 -1\nt v=2 1700000000123456789", |server| {
+        let row = |sql: &str| server.rows(&format!("SELECT {sql} FROM t ORDER BY time"));
+        assert_eq!(row("date_trunc('hour', time)"), json!([["1969-12-31T23:00:00Z"], ["2023-11-14T22:00:00Z"]]));
+        assert_eq!(row("date_trunc('week', time)"), json!([["1969-12-29T00:00:00Z"], ["2023-11-13T00:00:00Z"]]));
+        assert_eq!(row("date_trunc('quarter', time)"), json!([["1969-10-01T00:00:00Z"], ["2023-10-01T00:00:00Z"]]));
+        assert_eq!(
+            row("time_bucket(INTERVAL '15 minutes', time)"),
+            json!([["1969-12-31T23:45:00Z"], ["2023-11-14T22:00:00Z"]])
+        );
+        assert_eq!(
+            row("time_bucket(INTERVAL '3 months', time)"),
+            json!([["1969-10-01T00:00:00Z"], ["2023-10-01T00:00:00Z"]])
+        );
+        assert_eq!(row("EXTRACT(year FROM time), date_part('minute', time)"), json!([[1969, 59], [2023, 13]]));
+        assert_eq!(
+            row("epoch_ms(time), epoch_ns(time) // 1000000000"),
+            json!([[-1, 0], [1_700_000_000_123_i64, 1_700_000_000]])
+        );
+        assert_eq!(row("to_timestamp((epoch_ns(time) // 1000000000 // 60) * 60)")[1], json!(["2023-11-14T22:13:00Z"]));
+        assert_eq!(row("time_ns"), json!([[999], [789]]));
+    });
+}
+
+#[test]
+fn t32_pruning_never_changes_an_answer() {
+    let hours = [-43_800_i64, 0, 395_000, 395_001, 471_000, 600_000];
+    let lines: String = hours
+        .iter()
+        .flat_map(|h| {
+            [0, 1, 1_800, 3_599]
+                .map(|s| format!("t,host=h{} v={}i {}\n", h.rem_euclid(3), h, (h * 3_600 + s) * 1_000_000_000))
+        })
+        .collect();
+    hot_flushed_restarted(&lines, |server| {
+        let edge = "'2015-01-24T09:00:00Z'"; // hour 395 001 begins
+        for predicate in [
+            format!("time >= {edge}"),
+            format!("time > {edge}"),
+            format!("time < {edge}"),
+            format!("NOT time >= {edge}"),
+            format!("time > {edge} OR host = 'h0'"),
+            format!("time BETWEEN {edge} AND '1965-01-01'"),
+            format!("time BETWEEN '1965-01-01' AND {edge}"),
+            "time < '1970-01-01'".into(),
+            "time > '2030-01-01'".into(),
+            "host = 'h1' AND time < '2000-01-01'".into(),
+            "host <> 'h0'".into(),
+            "host IN ('h2', 'none')".into(),
+            "host IS NULL".into(),
+        ] {
+            let pruned = server.rows(&format!("SELECT count(*), sum(v) FROM t WHERE {predicate}"));
+            // a predicate that no statistics can judge
+            let hidden =
+                predicate.replace("time", "to_timestamp(epoch_us(time) / 1e6)").replace("host", "concat(host, '')");
+            let hidden = hidden.replace("concat(host, '') IS NULL", "coalesce(host, 'x') = 'x'");
+            let full = server.rows(&format!("SELECT count(*), sum(v) FROM t WHERE {hidden}"));
+            assert_eq!(pruned, full, "{predicate}");
+        }
+    });
+}
+
+#[test]
+fn count_and_bounds_of_time_read_no_row() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("t v=1 1\nt v=2 7200000000000");
+    server.flush();
+    let plan = server.rows("EXPLAIN SELECT count(*), min(time), max(time) FROM t")[0][1].to_string();
+    assert!(plan.contains("PlaceholderRowExec") && !plan.contains("DataSourceExec"), "{plan}");
+    let plan = server.rows("EXPLAIN SELECT v FROM t WHERE time > '1970-01-01T01:00:00Z'")[0][1].to_string();
+    assert_eq!(plan.matches(".parquet").count(), 1, "one of two files is opened: {plan}");
+}
+
+#[test]
+fn t39_what_the_planner_would_misread_is_refused() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("t,load=a v=1");
+    for sql in [
+        "SELECT 1; SELECT 2",
+        "CREATE TABLE x (a INT)",
+        "INSERT INTO t VALUES (1)",
+        "DELETE FROM t",
+        "DROP TABLE t",
+        "COPY t TO '/tmp/x'",
+        "ATTACH 'x'",
+        "SET x = 1",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM read_parquet('x.parquet')",
+        "SELECT * FROM glob('*')",
+        "SELECT * FROM t TABLESAMPLE 10 PERCENT",
+        "SELECT * FROM t POSITIONAL JOIN t",
+        "SELECT * FROM t ASOF JOIN t u ON t.time >= u.time",
+        "SELECT * INTO x FROM t",
+        "SELECT * FROM t FOR UPDATE",
+        "SELECT v FROM t WHERE v = ?",
+        "SELECT v FROM t WHERE v = $1",
+        "SELECT * FROM t FETCH FIRST 1 ROWS ONLY",
+        "WITH x AS (DELETE FROM t) SELECT * FROM x",
+        "SHOW ALL",
+        "",
+        ";",
+    ] {
+        let (status, code, error) = server.refusal(sql);
+        assert_eq!(status, 400, "{sql}: {code} {error}");
+    }
+    for sql in [
+        "SELECT load FROM t",
+        "SELECT 'DROP TABLE; --' FROM t",
+        "SELECT * FROM t -- DELETE",
+        "select v from t where v = 1;",
+        "SELECT * FROM generate_series(1, 3)",
+    ] {
+        server.query(sql);
+    }
+    let (status, code, error) = server.refusal("SELECT * FROM x.y");
+    assert_eq!((status, code.as_str()), (404, "table_not_found"), "{error}");
+    assert_eq!(server.refusal("SELECT nope FROM t").0, 400);
+}
+
+#[test]
+fn t35_an_unknown_table_is_404_in_every_format_with_the_nearest_name() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("temperature v=1");
+    let body = br#"{"sql": "SELECT * FROM temperatur"}"#;
+    for path in ["/api/v1/query", "/api/v1/query/arrow"] {
+        let reply = server.send("POST", path, &[], body);
+        assert_eq!(reply.status, 404);
+        assert!(reply.json()["error"].as_str().unwrap().contains("did you mean \"temperature\""));
+    }
+}
+
+#[test]
+fn committed_answers_see_files_alone() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("t v=1");
+    server.flush();
+    server.lines("t v=2");
+    let ask = |mode: &str| server.query_with("SELECT count(*) FROM t", &[("x-tidewater-read", mode)]);
+    assert_eq!(ask("committed").json()["data"], json!([[1]]));
+    let newest = ask("newest");
+    assert_eq!((newest.json()["data"].clone(), newest.header("x-tidewater-hot-rows")), (json!([[2]]), "1"));
+}
+
+#[test]
+fn show_answers_with_or_without_a_semicolon_in_both_formats() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("cpu v=1");
+    for sql in ["SHOW DATABASES", "show databases;", "SHOW TABLES", "SHOW MEASUREMENTS FROM default;"] {
+        assert_eq!(server.rows(sql)[0][0], json!("default"), "{sql}");
+        let body = json!({"sql": sql}).to_string();
+        let reply = server.send("POST", "/api/v1/query/arrow", &[], body.as_bytes());
+        assert_eq!((reply.status, reply.header("content-type")), (200, "application/vnd.apache.arrow.stream"));
+        let mut stream = arrow::ipc::reader::StreamReader::try_new(&reply.body[..], None).unwrap();
+        assert_eq!(stream.next().unwrap().unwrap().num_rows(), 1, "{sql}");
+    }
+}
+
+#[test]
+fn an_empty_arrow_answer_keeps_its_schema_and_has_one_batch() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("t,h=a v=1");
+    for headers in [&[][..], &[("x-arc-arrow-compression", "zstd")], &[("x-arc-arrow-compression", "lz4")]] {
+        let reply =
+            server.send("POST", "/api/v1/query/arrow", headers, br#"{"sql": "SELECT time, h, v FROM t WHERE v > 5"}"#);
+        let mut stream = arrow::ipc::reader::StreamReader::try_new(&reply.body[..], None).unwrap();
+        let types: Vec<String> = stream.schema().fields().iter().map(|f| f.data_type().to_string()).collect();
+        assert_eq!(types, ["Timestamp(µs, \"UTC\")", "Utf8", "Float64"]);
+        assert_eq!(stream.next().unwrap().unwrap().num_rows(), 0);
+    }
+    let bad =
+        server.send("POST", "/api/v1/query/arrow", &[("x-arc-arrow-compression", "brotli")], br#"{"sql": "SELECT 1"}"#);
+    assert_eq!(bad.status, 400);
+}
+
+#[test]
+fn a_query_past_its_deadline_is_504_and_its_work_stops() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["query.timeout=1"]);
+    let sql = "SELECT sum(a.value * b.value) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+    assert_eq!(server.refusal(sql).0, 504);
+    super::harness::eventually("the slot is free again", || {
+        String::from_utf8(server.get("/metrics").body).unwrap().contains("tidewater_query_running 0")
+    });
+}
+
+#[test]
+fn v3_sql_answers_objects() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("t,h=a v=1 0");
+    let reply = server.get("/api/v3/query_sql?db=default&q=SELECT%20h,v%20FROM%20t");
+    assert_eq!(reply.json(), json!([{"h": "a", "v": 1.0}]));
+    let reply =
+        server.send("POST", "/api/v3/query_sql", &[], br#"{"db":"default","q":"SELECT h FROM t","format":"jsonl"}"#);
+    assert_eq!(reply.body, b"{\"h\":\"a\"}\n");
+}
+
+#[test]
+fn the_fourteen_bench_queries_equal_duckdb_hot_flushed_and_restarted() {
+    let dir = folder();
+    let mut server = Server::start(dir.path(), &["memory.budget=2GiB"]);
+    let token = super::harness::TOKEN;
+    let compare = |server: &Server, step: &str| {
+        let out = python("bench_queries.py", &[&server.url, token, step, dir.path().to_str().unwrap()]);
+        let found: Value =
+            serde_json::from_str(out.lines().last().unwrap_or_default()).unwrap_or_else(|e| panic!("{e}: {out}"));
+        assert_eq!(found["equal"], 14, "{step}: {out}");
+    };
+    compare(&server, "load");
+    server.flush();
+    compare(&server, "flushed");
+    server.kill();
+    compare(&Server::start(dir.path(), &["memory.budget=2GiB"]), "restarted");
+}

@@ -1,0 +1,273 @@
+//! Benchmarks that print figures. Absolute values drift from machine to machine: compare within a run.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Subcommand;
+
+use crate::{root, run as run_command, target};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Rows a second that are acknowledged, by shape, durability and connections
+    Ingest {
+        #[arg(long, default_value_t = 8)]
+        seconds: u64,
+    },
+}
+
+/// One body that is sent again and again, as the peers' benchmarks do.
+struct Shape {
+    name: &'static str,
+    path: &'static str,
+    rows: u64,
+    body: Vec<u8>,
+}
+
+/// `cargo xtask bench`
+pub fn run(what: &What) -> Result<()> {
+    let What::Ingest { seconds } = what;
+    run_command(Command::new("cargo").args(["build", "--release", "-p", "tidewater"]))?;
+    println!(
+        "| shape | durability | connections | rows/s acknowledged | with drain | p50 ms | p99 ms | peak RSS MiB | server CPU s | client CPU s | count |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    for (connections, durability) in [(12, "power"), (64, "power"), (12, "process")] {
+        for shape in shapes() {
+            measure(&shape, connections, durability, *seconds)?;
+        }
+    }
+    Ok(())
+}
+
+fn measure(shape: &Shape, connections: usize, durability: &str, seconds: u64) -> Result<()> {
+    let server = Server::start(durability)?;
+    let (stop, requests) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut latencies: Vec<u32> = Vec::new();
+    let client_before = cpu_seconds("self")?;
+    let began = Instant::now();
+    std::thread::scope(|scope| -> Result<()> {
+        let workers: Vec<_> =
+            (0..connections).map(|_| scope.spawn(|| client(&server.address, shape, &stop, &requests))).collect();
+        std::thread::sleep(Duration::from_secs(seconds)); // the length of the measurement
+        stop.store(true, Ordering::Relaxed);
+        for worker in workers {
+            latencies.extend(worker.join().map_err(|_| anyhow::anyhow!("a client panicked"))??);
+        }
+        Ok(())
+    })?;
+    let elapsed = began.elapsed().as_secs_f64();
+    let client_cpu = cpu_seconds("self")? - client_before;
+    let rows = requests.load(Ordering::Relaxed) * shape.rows;
+    let flushed = server.ask("POST", "/api/v1/write/line-protocol/flush", b"")?;
+    ensure!(flushed.contains("\"ok\""), "drain failed: {flushed}");
+    let drained = began.elapsed().as_secs_f64();
+    let counted = server.ask("POST", "/api/v1/query", br#"{"sql":"SELECT count(*) FROM bench"}"#)?;
+    ensure!(counted.contains(&format!("[[{rows}]]")), "acknowledged {rows}, stored {counted}");
+    latencies.sort_unstable();
+    let at = |share: f64| f64::from(latencies[((latencies.len() - 1) as f64 * share) as usize]) / 1e3;
+    println!(
+        "| {} | {durability} | {connections} | {:.0} | {:.0} | {:.2} | {:.2} | {} | {:.1} | {client_cpu:.1} | equal |",
+        shape.name,
+        rows as f64 / elapsed,
+        rows as f64 / drained,
+        at(0.5),
+        at(0.99),
+        server.peak_rss_mib()?,
+        cpu_seconds(&server.child.id().to_string())?,
+    );
+    Ok(())
+}
+
+/// A closed loop on one connection; the latencies in microseconds.
+fn client(address: &str, shape: &Shape, stop: &AtomicBool, requests: &AtomicU64) -> Result<Vec<u32>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let mut request = format!(
+        "POST {} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n\r\n",
+        shape.path,
+        shape.body.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(&shape.body);
+    let mut latencies = Vec::new();
+    let mut answer = [0; 4096];
+    while !stop.load(Ordering::Relaxed) {
+        let sent = Instant::now();
+        stream.write_all(&request)?;
+        let mut have = 0;
+        while !answer[..have].windows(4).any(|w| w == b"\r\n\r\n") {
+            let n = stream.read(&mut answer[have..])?;
+            ensure!(n > 0, "the server closed the connection");
+            have += n;
+        }
+        ensure!(answer.starts_with(b"HTTP/1.1 204"), "refused: {}", String::from_utf8_lossy(&answer[..have]));
+        requests.fetch_add(1, Ordering::Relaxed);
+        latencies.push(sent.elapsed().as_micros() as u32);
+    }
+    Ok(latencies)
+}
+
+struct Server {
+    child: Child,
+    address: String,
+    _folder: Folder,
+}
+
+struct Folder(std::path::PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Server {
+    fn start(durability: &str) -> Result<Self> {
+        let folder = Folder(target().join("bench-data"));
+        let _ = std::fs::remove_dir_all(&folder.0);
+        std::fs::create_dir_all(&folder.0)?;
+        let log = folder.0.join("log");
+        let child = Command::new(target().join("release/tidewater"))
+            .args(["serve", "--set", "server.port=0", "--set"])
+            .arg(format!("storage.local_path={}", folder.0.join("data").display()))
+            .args(["--set", &format!("ingest.durability={durability}")])
+            .env("TIDEWATER_AUTH_BOOTSTRAP_TOKEN", TOKEN)
+            .stderr(std::fs::File::create(&log)?)
+            .stdout(Stdio::null())
+            .current_dir(root())
+            .spawn()
+            .context("cannot start the server")?;
+        let began = Instant::now();
+        loop {
+            let text = std::fs::read_to_string(&log)?;
+            if let Some(address) = text.split("ready url=\"http://").nth(1).and_then(|t| t.split('"').next()) {
+                return Ok(Self { child, address: address.to_owned(), _folder: folder });
+            }
+            ensure!(began.elapsed() < Duration::from_secs(20), "the server did not start:\n{text}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<String> {
+        let mut response = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .body(body)
+            .map_err(anyhow::Error::from)
+            .and_then(|r| Ok(ureq::run(r)?))?;
+        Ok(response.body_mut().read_to_string()?)
+    }
+
+    fn peak_rss_mib(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find(|l| l.starts_with("VmHWM:")).context("no VmHWM")?;
+        Ok(line.split_whitespace().nth(1).context("no value")?.parse::<u64>()? >> 10)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// User and system CPU seconds of a process so far.
+fn cpu_seconds(pid: &str) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+    Ok((ticks(11) + ticks(12)) / 100.0)
+}
+
+fn shapes() -> Vec<Shape> {
+    let columnar = |name, rows: u64| Shape { name, path: "/api/v1/write/msgpack", rows, body: columnar(rows) };
+    let lines = |name, rows: u64| Shape { name, path: "/api/v1/write/line-protocol", rows, body: lines(rows) };
+    vec![
+        columnar("columnar, 1 000 rows", 1_000),
+        columnar("columnar, 10 000 rows", 10_000),
+        lines("line protocol, 1 000", 1_000),
+        lines("line protocol, 1", 1),
+        Shape {
+            name: "line protocol, 1 000 sparse columns",
+            path: "/api/v1/write/line-protocol",
+            rows: 1_000,
+            body: sparse(),
+        },
+    ]
+}
+
+/// A fixed sequence of numbers: the same bodies in every run.
+fn numbers() -> impl FnMut() -> u64 {
+    let mut state = 7u64;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    }
+}
+
+fn columnar(rows: u64) -> Vec<u8> {
+    let mut next = numbers();
+    let mut out = vec![0x82, 0xa1, b'm', 0xa5];
+    out.extend(b"bench");
+    out.push(0xa7);
+    out.extend(b"columns");
+    out.push(0x86);
+    let head = |out: &mut Vec<u8>, name: &str| {
+        out.push(0xa0 | name.len() as u8);
+        out.extend(name.as_bytes());
+        out.push(0xdd);
+        out.extend((rows as u32).to_be_bytes());
+    };
+    head(&mut out, "time");
+    for i in 0..rows {
+        out.push(0xcf);
+        out.extend((1_767_225_600_000_000 + i * 1_000).to_be_bytes());
+    }
+    for (name, values) in [("host", 1_000), ("region", 3)] {
+        head(&mut out, name);
+        for _ in 0..rows {
+            let text = format!("{name}{:03}", next() % values);
+            out.push(0xa0 | text.len() as u8);
+            out.extend(text.as_bytes());
+        }
+    }
+    for name in ["usage_idle", "usage_user", "usage_system"] {
+        head(&mut out, name);
+        for _ in 0..rows {
+            out.push(0xcb);
+            out.extend((next() as f64 / 2e7).to_be_bytes());
+        }
+    }
+    out
+}
+
+fn lines(rows: u64) -> Vec<u8> {
+    let mut next = numbers();
+    let mut out = String::new();
+    for i in 0..rows {
+        let mut value = || next() as f64 / 2e7;
+        let (a, b, c) = (value(), value(), value());
+        out += &format!(
+            "bench,host=server{:03},region=r{} usage_idle={a:.6},usage_user={b:.6},usage_system={c:.6} {}\n",
+            i * 7_919 % 1_000,
+            i % 3,
+            1_767_225_600_000_000_000 + i * 1_000_000
+        );
+    }
+    out.into_bytes()
+}
+
+/// Every row has one of a thousand fields.
+fn sparse() -> Vec<u8> {
+    let line = |i: u64| format!("bench,host=h{} field_{i}={i} {}\n", i % 10, 1_767_225_600_000_000_000 + i);
+    (0..1_000).map(line).collect::<String>().into_bytes()
+}

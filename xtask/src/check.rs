@@ -1,0 +1,120 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::{PACKAGES, root};
+
+/// Crates that DataFusion's own tree brings in two versions. A new one fails.
+const KNOWN_DUPLICATES: &str = include_str!("../duplicates.txt");
+
+/// Which of our crates may use which: the ladder has no cycles.
+const LADDER: [(&str, &[&str]); 6] = [
+    ("tidewater-model", &[]),
+    ("tidewater-wire", &["tidewater-model"]),
+    ("tidewater-store", &["tidewater-model"]),
+    ("tidewater-query", &["tidewater-model", "tidewater-store"]),
+    ("tidewater-server", &["tidewater-model", "tidewater-wire", "tidewater-store", "tidewater-query"]),
+    ("tidewater", &["tidewater-model", "tidewater-wire", "tidewater-store", "tidewater-query", "tidewater-server"]),
+];
+
+/// Everything that is checked without running the product.
+fn all() -> Result<()> {
+    crate::run(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
+    let mut clippy = Command::new("cargo");
+    clippy.args(["clippy", "--release", "--all-targets"]);
+    PACKAGES.iter().chain(&["xtask"]).for_each(|p| {
+        clippy.args(["-p", p]);
+    });
+    crate::run(clippy.args(["--", "-D", "warnings"]))?;
+    ladder()?;
+    duplicates()?;
+    documents()?;
+    figures()
+}
+
+/// `cargo xtask check`
+pub fn run() -> Result<()> {
+    all()?;
+    println!("check: formatting, clippy, ladder, duplicates and documents are fine");
+    Ok(())
+}
+
+fn ladder() -> Result<()> {
+    let output =
+        Command::new("cargo").args(["metadata", "--format-version", "1", "--no-deps"]).current_dir(root()).output()?;
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let empty = Vec::new();
+    for package in metadata["packages"].as_array().unwrap_or(&empty) {
+        let name = package["name"].as_str().unwrap_or_default();
+        let Some((_, allowed)) = LADDER.iter().find(|(n, _)| *n == name) else { continue };
+        for dependency in package["dependencies"].as_array().unwrap_or(&empty) {
+            let on = dependency["name"].as_str().unwrap_or_default();
+            let ours = LADDER.iter().any(|(n, _)| *n == on);
+            ensure!(!ours || allowed.contains(&on), "{name} must not depend on {on}: see ARCHITECTURE.md");
+            let engine = on.starts_with("datafusion");
+            ensure!(!engine || name == "tidewater-query", "{name} must not link DataFusion: only query does");
+        }
+    }
+    Ok(())
+}
+
+fn duplicates() -> Result<()> {
+    let output = Command::new("cargo")
+        .args(["tree", "-p", "tidewater", "-e", "normal", "--duplicates", "--depth", "0", "--prefix", "none"])
+        .current_dir(root())
+        .output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let found: BTreeSet<&str> = text.lines().filter_map(|l| l.split_whitespace().next()).collect();
+    let known: BTreeSet<&str> =
+        KNOWN_DUPLICATES.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split_whitespace().next()).collect();
+    let new: Vec<_> = found.difference(&known).collect();
+    ensure!(
+        new.is_empty(),
+        "new duplicate versions: {new:?}; unify them or name them in xtask/duplicates.txt with a reason"
+    );
+    Ok(())
+}
+
+/// Every path that ARCHITECTURE.md names in backticks exists.
+fn documents() -> Result<()> {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md"))?;
+    ensure!(text.lines().count() <= 350, "ARCHITECTURE.md is longer than 350 lines");
+    for path in
+        text.split('`').skip(1).step_by(2).filter(|t| t.ends_with(".rs") || t.ends_with(".toml") || t.ends_with('/'))
+    {
+        if path.starts_with("crates/") || path.starts_with("xtask/") {
+            ensure!(root().join(path).exists(), "ARCHITECTURE.md names {path}, which does not exist");
+        }
+    }
+    let settings = Command::new(crate::target().join("release/tidewater")).args(["config", "--markdown"]).output();
+    if let Ok(output) = settings {
+        let written = std::fs::read_to_string(root().join("docs/configuration.md"))?;
+        let made = String::from_utf8(output.stdout)?;
+        ensure!(
+            written == made,
+            "docs/configuration.md is old: write the output of `tidewater config --markdown` to it"
+        );
+    }
+    Ok(())
+}
+
+/// A document with figures says where they come from: commit, date and command.
+fn figures() -> Result<()> {
+    for name in ["docs/benchmarks.md"] {
+        let path = root().join(name);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
+        for section in text.split("\n## ").skip(1) {
+            let title = section.lines().next().unwrap_or_default();
+            for word in ["Commit:", "Date:", "Command:"] {
+                if !section.contains(word) {
+                    bail!("{name}, section {title:?}: no line {word:?}");
+                }
+            }
+        }
+    }
+    ensure!(Path::new(&root().join("CHANGELOG.md")).exists(), "CHANGELOG.md is missing");
+    Ok(())
+}
