@@ -1,20 +1,26 @@
-//! The door to randomness.
+//! The door to randomness: the operating system's.
 
 /// 16 random bytes: log ids, instance ids.
-#[expect(clippy::disallowed_methods, reason = "this is the door to randomness")]
 pub fn bytes16() -> [u8; 16] {
-    uuid::Uuid::new_v4().into_bytes()
+    let mut bytes = [0; 16];
+    fill(&mut bytes);
+    bytes
 }
 
 /// A random UUID as text.
-#[expect(clippy::disallowed_methods, reason = "this is the door to randomness")]
 pub fn uuid() -> String {
-    uuid::Uuid::new_v4().to_string()
+    uuid::Builder::from_random_bytes(bytes16()).into_uuid().to_string()
 }
 
 /// 256 random bits in hexadecimal.
 pub fn secret() -> String {
-    // two version-4 UUIDs carry 244 random bits; a third fills the fixed ones
-    let (a, b, c) = (bytes16(), bytes16(), bytes16());
-    a.iter().zip(&c).map(|(x, y)| x ^ y.rotate_left(4)).chain(b).map(|x| format!("{x:02x}")).collect()
+    let mut bytes = [0; 32];
+    fill(&mut bytes);
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the door to randomness")]
+fn fill(bytes: &mut [u8]) {
+    // a system without randomness can neither name files nor make tokens
+    getrandom::fill(bytes).expect("the operating system gives random bytes");
 }

@@ -117,6 +117,12 @@ impl Sequencer {
     }
 }
 
+impl Drop for Sequencer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 struct LogThread {
     log: LogWriter,
     next: Lsn,

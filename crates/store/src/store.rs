@@ -38,10 +38,11 @@ pub struct Store {
     _lock: FolderLock,
 }
 
+/// Ends its thread when dropped.
 #[derive(Debug)]
 struct FlushThread {
     commands: SyncSender<FlushCommand>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 enum FlushCommand {
@@ -88,6 +89,7 @@ impl Store {
         shared.publish(|view| view.published = Lsn(last));
         shared.set_durable(last);
         shared.log_bytes.store(log.bytes(), Ordering::Relaxed);
+        shared.needed_lsn.store(flusher.needed().0, Ordering::Relaxed);
         *self.sequencer.lock() = Some(Sequencer::start(log, Lsn(last + 1), shared)?);
         *self.flusher.lock() = Some(FlushThread::start(Arc::clone(shared), Arc::clone(&self.committer), flusher)?);
         Ok(())
@@ -204,7 +206,7 @@ impl FlushThread {
             .name("flush".into())
             .spawn(move || flush_loop(&shared, &committer, flusher, &received))
             .map_err(Error::io("cannot start thread", "flush".as_ref()))?;
-        Ok(Self { commands, thread })
+        Ok(Self { commands, thread: Some(thread) })
     }
 
     fn stop(self, patience: Duration) {
@@ -213,9 +215,15 @@ impl FlushThread {
         if answer.recv_timeout(patience).is_err() {
             tracing::warn!("not every row was flushed in time; the rest stays in the log");
         }
+    }
+}
+
+impl Drop for FlushThread {
+    fn drop(&mut self) {
         let _ = self.commands.send(FlushCommand::Stop);
-        drop(self.commands);
-        let _ = self.thread.join();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 

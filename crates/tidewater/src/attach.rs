@@ -35,11 +35,11 @@ pub fn sql(catalog: &Path) -> String {
 /// Python lines for the catalog at this path; the extensions come from PyPI.
 pub fn python(catalog: &Path) -> String {
     format!(
-        "# pip install duckdb==1.5.5 duckdb-extension-ducklake duckdb-extension-sqlite-scanner\n\
+        "# pip install duckdb==1.5.5 duckdb-extensions duckdb-extension-ducklake duckdb-extension-sqlite-scanner\n\
          # rows appear here when they are in files: see `tidewater attach` without --python for when\n\
          import duckdb, duckdb_extensions\n\
-         duckdb_extensions.import_extension(\"ducklake\"); duckdb_extensions.import_extension(\"sqlite_scanner\")\n\
          db = duckdb.connect()\n\
+         for name in (\"ducklake\", \"sqlite_scanner\"): duckdb_extensions.import_extension(name, con=db)\n\
          db.execute(\"ATTACH 'ducklake:sqlite:{}' AS tidewater (READ_ONLY)\")\n\
          print(db.sql(\"SHOW ALL TABLES\"))",
         catalog.display().to_string().replace('\'', "''").replace('"', "\\\"")

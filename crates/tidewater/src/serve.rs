@@ -138,6 +138,16 @@ fn timed<T>(service: &str, start: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 impl Running {
+    /// Waits so long for SIGTERM or Ctrl-C; whether one came.
+    pub fn signalled_within(&self, patience: Duration) -> Result<bool> {
+        self.runtime.block_on(async {
+            match tokio::time::timeout(patience, stop_signal()).await {
+                Ok(signal) => signal.map(|_| true),
+                Err(_) => Ok(false),
+            }
+        })
+    }
+
     /// Finishes requests on their way, flushes, closes; the process may exit afterwards.
     pub fn stop(mut self) {
         if let Some(stop) = self.stop.take() {

@@ -88,8 +88,18 @@ impl Committer {
 
     /// Ends the thread and gives the connection back.
     pub fn stop(mut self) -> Option<Lake> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Option<Lake> {
         self.queue = None;
         self.thread.take().and_then(|t| t.join().ok())
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -1,1 +1,201 @@
+use model::Lsn;
 
+use super::*;
+use crate::error::Result;
+
+const ID: LogId = [7; 16];
+
+/// Writes `groups` groups of two records each, every one synced; returns the folder.
+fn written(groups: u64) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path()).unwrap();
+    for group in 0..groups {
+        append(&mut log, group);
+        log.sync().unwrap();
+    }
+    folder
+}
+
+fn open(folder: &Path) -> Result<LogWriter> {
+    let recovered = recover(folder, &ID, |_, _| Ok(()))?;
+    LogWriter::open(folder.to_owned(), ID, &recovered)
+}
+
+fn append(log: &mut LogWriter, group: u64) {
+    let bodies = [vec![group as u8; 300], vec![group as u8; 5]];
+    let lsn = |i: u64| Lsn(group * 2 + i + 1);
+    log.append(&[(lsn(0), &bodies[0]), (lsn(1), &bodies[1])]).unwrap();
+}
+
+fn lsns(folder: &Path) -> (Vec<u64>, Recovered) {
+    let mut found = Vec::new();
+    let recovered = recover(folder, &ID, |lsn, _| {
+        found.push(lsn.0);
+        Ok(())
+    })
+    .unwrap();
+    (found, recovered)
+}
+
+fn first_segment(folder: &Path) -> PathBuf {
+    segment_path(folder, 1)
+}
+
+/// Offsets at which the groups of the first segment begin; each takes 1 024 bytes here.
+fn group_at(group: u64) -> u64 {
+    512 + group * 512
+}
+
+#[test]
+fn what_was_appended_is_recovered_in_order() {
+    let folder = written(5);
+    let (found, recovered) = lsns(folder.path());
+    assert_eq!(found, (1..=10).collect::<Vec<_>>());
+    assert!(recovered.torn.is_none() && recovered.damage.is_none());
+    assert_eq!(recovered.last_lsn, 10);
+}
+
+#[test]
+fn every_truncation_gives_an_exact_prefix() {
+    let folder = written(4);
+    let path = first_segment(folder.path());
+    let whole = std::fs::read(&path).unwrap();
+    let end = group_at(4) as usize;
+    for cut in (512..end).step_by(7) {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let (found, _) = lsns(folder.path());
+        // a group counts when its last byte is there
+        let groups = (0..4).filter(|g| group_at(*g) as usize + 44 + 300 + 5 + 24 <= cut).count() as u64;
+        assert_eq!(found, (1..=groups * 2).collect::<Vec<_>>(), "cut at {cut}");
+    }
+}
+
+#[test]
+fn random_flips_below_the_durable_mark_are_damage_with_file_and_offset() {
+    let folder = written(6);
+    let path = first_segment(folder.path());
+    let whole = std::fs::read(&path).unwrap();
+    // the last header carries the end of the fifth group as durable
+    for at in (group_at(0)..group_at(5)).step_by(11) {
+        let in_group = (at - 512) % 512;
+        if in_group >= 44 + 300 + 5 + 24 {
+            continue; // padding means nothing
+        }
+        let mut flipped = whole.clone();
+        flipped[at as usize] ^= 0x10;
+        std::fs::write(&path, &flipped).unwrap();
+        let (found, recovered) = lsns(folder.path());
+        let damage = recovered.damage.unwrap_or_else(|| panic!("flip at {at} is not seen"));
+        let group = (at - 512) / 512;
+        assert_eq!((damage.file.as_path(), damage.offset), (path.as_path(), group_at(group)));
+        assert_eq!(found, (1..=group * 2).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn pages_of_the_last_group_persisted_in_any_order_are_a_torn_tail() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path()).unwrap();
+    append(&mut log, 0);
+    log.sync().unwrap();
+    let big = vec![9u8; 3 * 4096];
+    log.append(&[(Lsn(3), &big)]).unwrap(); // written, never synced
+    let path = first_segment(folder.path());
+    let whole = std::fs::read(&path).unwrap();
+    let start = group_at(1) as usize;
+    for lost in [0usize, 1, 2, 3] {
+        let mut bytes = whole.clone();
+        let page = (start / 4096 + lost) * 4096;
+        bytes[page.max(start)..page + 4096].fill(0);
+        std::fs::write(&path, &bytes).unwrap();
+        let (found, recovered) = lsns(folder.path());
+        assert_eq!(found, [1, 2], "page {lost}");
+        assert!(recovered.damage.is_none(), "page {lost}: {:?}", recovered.damage);
+    }
+}
+
+#[test]
+fn a_new_process_goes_on_in_a_fresh_segment_and_nothing_old_comes_back() {
+    let folder = written(3);
+    // torn: the last group loses its end
+    let path = first_segment(folder.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[group_at(2) as usize + 60] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(lsns(folder.path()).1.torn.is_some());
+    let mut log = open(folder.path()).unwrap();
+    log.append(&[(Lsn(100), b"new")]).unwrap();
+    log.sync().unwrap();
+    // mending the torn bytes afterwards brings nothing back: the successor says where its predecessor ends
+    bytes[group_at(2) as usize + 60] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let (found, recovered) = lsns(folder.path());
+    assert_eq!(found, [1, 2, 3, 4, 100]);
+    assert!(recovered.damage.is_none(), "{:?}", recovered.damage);
+}
+
+#[test]
+fn the_mark_of_a_silent_log_makes_its_last_group_known_to_be_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path()).unwrap();
+    append(&mut log, 0);
+    log.sync().unwrap();
+    log.mark().unwrap();
+    let path = first_segment(folder.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[group_at(0) as usize + 100] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(lsns(folder.path()).1.damage.is_some());
+}
+
+#[test]
+fn recycled_segments_never_show_their_past() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path()).unwrap();
+    let body = vec![1u8; 6 << 20];
+    for lsn in 1..=40u64 {
+        log.append(&[(Lsn(lsn), &body)]).unwrap();
+        log.sync().unwrap();
+        log.free_below(Lsn(lsn)).unwrap();
+    }
+    let (found, recovered) = lsns(folder.path());
+    assert_eq!(found.last(), Some(&40));
+    assert!(found.windows(2).all(|w| w[1] == w[0] + 1), "{found:?}");
+    assert!(recovered.damage.is_none() && sequences(folder.path()).unwrap().len() <= 2);
+}
+
+#[test]
+fn a_record_larger_than_a_segment_gets_one_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path()).unwrap();
+    append(&mut log, 0);
+    let big = vec![5u8; 70 << 20];
+    log.append(&[(Lsn(3), &big)]).unwrap();
+    log.sync().unwrap();
+    let (found, recovered) = lsns(folder.path());
+    assert_eq!((found, recovered.damage), (vec![1, 2, 3], None));
+}
+
+#[test]
+fn repair_cuts_at_the_damage_and_keeps_the_cut_bytes() {
+    let folder = written(6);
+    let path = first_segment(folder.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[group_at(2) as usize + 100] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let report = repair(folder.path(), &ID).unwrap();
+    assert_eq!((report.records_kept, report.last_lsn), (4, 4));
+    assert_eq!(std::fs::read(&report.kept[0]).unwrap(), bytes);
+    let mut log = open(folder.path()).unwrap();
+    log.append(&[(Lsn(50), b"x")]).unwrap();
+    log.sync().unwrap();
+    assert_eq!(lsns(folder.path()).0, [1, 2, 3, 4, 50]);
+    assert!(repair(folder.path(), &ID).unwrap().damage.is_none());
+}
+
+#[test]
+fn a_log_of_another_id_is_refused() {
+    let folder = written(1);
+    let error = recover(folder.path(), &[8; 16], |_, _| Ok(())).unwrap_err();
+    assert!(error.to_string().contains("belongs to another log"), "{error}");
+}

@@ -1,1 +1,51 @@
+use arrow::array::{Float64Array, Int64Array, UInt64Array};
+use proptest::prelude::*;
 
+use super::*;
+
+fn part(values: &[(i64, Option<String>, Option<f64>, Option<bool>)]) -> Part {
+    let time = TimestampMicrosecondArray::from(values.iter().map(|v| v.0).collect::<Vec<_>>()).with_timezone("UTC");
+    let text: DictionaryArray<UInt32Type> = values.iter().map(|v| v.1.as_deref()).collect();
+    let float: Float64Array = values.iter().map(|v| v.2).collect();
+    let bool: BooleanArray = values.iter().map(|v| v.3).collect();
+    let (time_min, time_max) = values.iter().fold((i64::MAX, i64::MIN), |(a, b), v| (a.min(v.0), b.max(v.0)));
+    Part {
+        table: TableId(7),
+        rows: values.len(),
+        time_min,
+        time_max,
+        columns: vec![
+            (ColumnId(1), Arc::new(time)),
+            (ColumnId(2), Arc::new(text)),
+            (ColumnId(3), Arc::new(float)),
+            (ColumnId(9), Arc::new(bool)),
+            (ColumnId(10), Arc::new(Int64Array::from(vec![i64::MIN; values.len()]))),
+            (ColumnId(11), Arc::new(UInt64Array::from(vec![u64::MAX; values.len()]))),
+        ],
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_is_decoded(values in proptest::collection::vec(
+        (-1_000_000i64..1_000_000, proptest::option::of("[a-zé]{0,12}"), proptest::option::of(any::<f64>()), any::<Option<bool>>()), 1..700,
+    )) {
+        let part = part(&values);
+        let key = IdempotencyKey { key: [3; 32], body: [4; 32], answer: b"answer".to_vec() };
+        let body = encode(&[part.clone(), part.clone()], Some(&key));
+        let (parts, found) = decode(&body).unwrap();
+        prop_assert_eq!(found, Some(key));
+        prop_assert_eq!(parts.len(), 2);
+        prop_assert_eq!((parts[1].table, parts[1].rows, parts[1].time_min, parts[1].time_max), (part.table, part.rows, part.time_min, part.time_max));
+        for ((id, array), (wanted_id, wanted)) in parts[1].columns.iter().zip(&part.columns) {
+            prop_assert_eq!(id, wanted_id);
+            prop_assert_eq!(format!("{array:?}"), format!("{wanted:?}"));
+        }
+    }
+
+    #[test]
+    fn a_cut_body_is_an_error_and_never_a_panic(cut in 1usize..200) {
+        let body = encode(&[part(&[(1, Some("a".into()), None, Some(true))])], None);
+        prop_assert!(decode(&body[..body.len() - cut.min(body.len())]).is_err());
+    }
+}
