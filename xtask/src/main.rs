@@ -87,7 +87,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// cargo on all product packages, with assertions on in our own code alone.
 fn cargo_test() -> Command {
     let mut command = Command::new("cargo");
-    command.args(["test", "--release"]);
+    command.args(["test", "--release", "--no-fail-fast"]);
     PACKAGES.iter().for_each(|p| {
         command.args(["-p", p]);
     });
@@ -99,14 +99,14 @@ fn cargo_test() -> Command {
 fn test(filter: Option<&str>) -> Result<()> {
     let python = python_environment()?;
     let mut command = cargo_test();
-    command.args(filter).env("TIDEWATER_TEST_PYTHON", python);
+    command.args(filter).env("TW_TEST_PYTHON", python);
     run(&mut command)
 }
 
 fn torture_kill(cycles: u32, seed: u64) -> Result<()> {
     let mut command = cargo_test();
     command.args(["--test", "all", "--", "--nocapture", "t20_t22"]);
-    command.env("TIDEWATER_KILL_CYCLES", cycles.to_string()).env("TIDEWATER_SEED", seed.to_string());
+    command.env("TW_KILL_CYCLES", cycles.to_string()).env("TW_SEED", seed.to_string());
     run(&mut command)
 }
 

@@ -9,11 +9,13 @@ use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as PlannerStatement;
@@ -26,7 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::provider::{STORE_URL, TableScan};
 use crate::syntax::{Kind, Parsed, parse};
-use crate::{Error, functions, names};
+use crate::{Error, functions, guard, names};
 
 /// Batches that wait between the engine and the wire.
 const STREAM_BATCHES: usize = 4;
@@ -381,6 +383,9 @@ async fn plan(
     for reference in state.resolve_table_references(&statement)? {
         let owner = reference.schema().unwrap_or(database);
         let Some(table) = view.table(owner, reference.table()) else {
+            if reference.schema().is_none() && guard::TABLE_FUNCTIONS.contains(&reference.table()) {
+                continue;
+            }
             return Err(not_found(view, owner, reference.table(), reference.schema().is_some()));
         };
         if mode == ReadMode::Newest {
@@ -391,7 +396,7 @@ async fn plan(
         }
     }
     let logical = state.statement_to_plan(statement).await?;
-    let plan = state.create_physical_plan(&logical).await?;
+    let plan = yielding(state.create_physical_plan(&logical).await?)?;
     let fields: Vec<Field> = plan
         .schema()
         .fields()
@@ -402,6 +407,19 @@ async fn plan(
         })
         .collect();
     Ok(Planned { schema: Arc::new(Schema::new(fields)), plan, context: state.task_ctx(), hot_rows })
+}
+
+/// A join can make millions of batches from one of its input's, and the engine gives its thread
+/// back only where leaves are read: without this a cancelled join would run to its end.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, Error> {
+    let wrapped = plan.transform_up(|node| {
+        let multiplies = node.name().contains("Join") || node.name().contains("Unnest");
+        Ok(match multiplies {
+            true => Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>),
+            false => Transformed::no(node),
+        })
+    })?;
+    Ok(wrapped.data)
 }
 
 fn not_found(view: &View, database: &str, table: &str, qualified: bool) -> Error {

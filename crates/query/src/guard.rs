@@ -16,7 +16,7 @@ use sqlparser::ast::{
 use crate::Error;
 
 /// Functions that may stand in a FROM clause.
-const TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "unnest"];
+pub const TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "unnest"];
 
 /// Refuses every statement but a query made of forms that mean here what they say.
 pub fn check(statement: &Statement) -> Result<(), Error> {

@@ -106,9 +106,8 @@ impl<'a> Line<'a> {
         let mut scan = Scanner { body, at: *at };
         let parsed = self.point(&mut scan);
         *at = match &parsed {
-            // the quote may be the fault: the next line is tried on its own
-            Err(Fault::Unterminated(_)) => end_of_line(body, *at),
-            Err(_) => end_of_line(body, scan.at),
+            // a stray quote may have swallowed good lines: each is tried on its own
+            Err(_) => end_of_line(body, *at),
             Ok(()) => scan.at,
         };
         parsed.map(|()| true)

@@ -145,8 +145,8 @@ const FAST: [&str; 3] = ["ingest.max_buffer_age_ms=50", "ingest.max_quiet_age_ms
 
 #[test]
 fn t20_t22_kill_9_at_any_moment_loses_nothing_and_doubles_nothing() {
-    let cycles: usize = std::env::var("TIDEWATER_KILL_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(25);
-    let seed: u64 = std::env::var("TIDEWATER_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let cycles: usize = std::env::var("TW_KILL_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(25);
+    let seed: u64 = std::env::var("TW_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     let dir = folder();
     let mut known = Known::default();
     let mut next = [0i64; 4];

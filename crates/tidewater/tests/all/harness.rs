@@ -193,10 +193,11 @@ impl Drop for Server {
 
 /// The interpreter with the clients that `cargo xtask test` installs.
 pub fn python(script: &str, args: &[&str]) -> String {
-    let interpreter = std::env::var("TIDEWATER_TEST_PYTHON")
-        .expect("TIDEWATER_TEST_PYTHON names the interpreter with the clients: run `cargo xtask test`");
+    let interpreter = std::env::var("TW_TEST_PYTHON")
+        .expect("TW_TEST_PYTHON names the interpreter with the clients: run `cargo xtask test`");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
-    let output = Command::new(interpreter).arg(path).args(args).output().expect("the interpreter starts");
+    let output =
+        Command::new(interpreter).arg(path).args(args).env("TZ", "UTC").output().expect("the interpreter starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{script} failed\n{out}\n{err}");
     out.into_owned()

@@ -1,5 +1,6 @@
 """bench_queries.py URL TOKEN load|flushed|restarted WORK: the fourteen TSBS-shaped queries over a small
 devops set, against DuckDB on the same rows. Floats within 1e-9, multisets where no order is asked."""
+import datetime
 import json
 import math
 import os
@@ -41,7 +42,7 @@ def load():
         for k, f in enumerate(FIELDS):
             columns[f"usage_{f}"].extend(values[:, k])
         post("/api/v1/write/line-protocol?precision=s", "\n".join(lines).encode())
-    columns["time"] = pa.array(columns["time"], pa.timestamp("us", "UTC"))
+    columns["time"] = pa.array(columns["time"], pa.timestamp("us"))
     pq.write_table(pa.table(columns), reference)
 
 
@@ -67,13 +68,13 @@ QUERIES = {
     "distinct": "select count(distinct hostname) from cpu",
     "lastpoint": "select * from (select *, row_number() over (partition by hostname order by time desc) rn from cpu) t where rn = 1",
 }
-db = duckdb.connect(config={"TimeZone": "UTC"})
+db = duckdb.connect()
 db.execute(f"CREATE VIEW cpu AS SELECT * FROM '{reference}'")
 
 
 def cell(value):
     if hasattr(value, "timestamp"):
-        return int(value.timestamp())
+        return int(value.replace(tzinfo=datetime.timezone.utc).timestamp())
     return value
 
 

@@ -18,7 +18,7 @@ base = 1_700_000_000_000_000
 with ArcClient(host=host, port=int(port), token=token, database="arc") as arc:
     equal(arc.health().status, "ok", "health")
     arc.write.write_columnar(measurement="cpu", columns={"time": [base, base + 1], "host": ["a", "b"], "usage": [1.5, None]})
-    arc.write.write_records([{"measurement": "mem", "time": base, "fields": {"used": 5}, "tags": {"host": "a"}}], measurement="mem")
+    arc.write.write_records([{"measurement": "mem", "time": base, "fields": {"used": 5}, "tags": {"host": "a"}}])
     arc.write.write_line_protocol(f"disk,path=/ free=1i {base * 1000}")
     frame = pd.DataFrame({"time": [base + 2, base + 3], "host": ["c", "d"], "usage": [3.5, 4.5]})
     arc.write.write_dataframe(frame, measurement="cpu", time_column="time", tag_columns=["host"])

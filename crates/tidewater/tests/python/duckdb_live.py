@@ -37,7 +37,7 @@ thread = threading.Thread(target=writer)
 thread.start()
 try:
     db = attach(folder)
-    counts = [db.sql('SELECT count(*) FROM lake."default".live').fetchone()[0] for _ in range(200)]
+    counts = [db.sql('SELECT count(*) FROM lake."default".live').fetchall()[0][0] for _ in range(200)]
 finally:
     stop.set()
     thread.join()

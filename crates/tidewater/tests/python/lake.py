@@ -4,7 +4,7 @@ import duckdb_extensions
 
 
 def attach(folder):
-    db = duckdb.connect(config={"TimeZone": "UTC"})
+    db = duckdb.connect()
     for name in ("ducklake", "sqlite_scanner"):
         duckdb_extensions.import_extension(name, con=db)
     db.execute(f"ATTACH 'ducklake:sqlite:{folder}/catalog.sqlite' AS lake (READ_ONLY)")
