@@ -184,11 +184,10 @@ impl TableSchema {
             let time = TimestampMicrosecondArray::new(batch.time.clone(), None).with_timezone("UTC");
             columns.push((column.id, Arc::new(time)));
         }
-        if let Some(column) = self.find(TIME_NS) {
-            if let Some(ns) = &batch.time_ns {
+        if let Some(column) = self.find(TIME_NS)
+            && let Some(ns) = &batch.time_ns {
                 columns.push((column.id, Arc::new(Int16Array::new(ns.clone(), None))));
             }
-        }
     }
 
     fn addition(&self, given: &crate::BatchColumn) -> Result<Change, FitError> {

@@ -18,9 +18,8 @@ pub fn hit(name: &'static str) {
         let (name, n) = text.split_once(':').map_or((text.as_str(), 1), |(a, n)| (a, n.parse().unwrap_or(1)));
         Some(Armed { name: name.to_owned(), left: AtomicU64::new(n) })
     });
-    if let Some(armed) = armed.as_ref().filter(|a| a.name == name) {
-        if armed.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+    if let Some(armed) = armed.as_ref().filter(|a| a.name == name)
+        && armed.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             std::process::abort();
         }
-    }
 }

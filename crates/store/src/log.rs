@@ -56,11 +56,10 @@ fn sequences(folder: &Path) -> crate::error::Result<Vec<u64>> {
     for entry in std::fs::read_dir(folder).map_err(crate::Error::io("cannot list", folder))? {
         let entry = entry.map_err(crate::Error::io("cannot list", folder))?;
         let name = entry.file_name();
-        if let Some(hex) = name.to_str().and_then(|n| n.strip_suffix(".seg")) {
-            if let Ok(sequence) = u64::from_str_radix(hex, 16) {
+        if let Some(hex) = name.to_str().and_then(|n| n.strip_suffix(".seg"))
+            && let Ok(sequence) = u64::from_str_radix(hex, 16) {
                 found.push(sequence);
             }
-        }
     }
     found.sort_unstable();
     Ok(found)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -185,10 +185,7 @@ impl LogThread {
             if bytes >= limits::LOG_GROUP_BYTES || group.len() >= limits::LOG_GROUP_RECORDS {
                 break;
             }
-            next = match self.messages.try_recv() {
-                Ok(message) => Some(message),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = self.messages.try_recv().ok();
         }
         group
     }

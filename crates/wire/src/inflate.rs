@@ -67,7 +67,7 @@ fn read_zstd(rest: &mut &[u8], out: &mut Vec<u8>, room: u64) -> io::Result<()> {
 #[expect(clippy::disallowed_methods, reason = "this is the door to decompression")]
 fn read_deflate(rest: &mut &[u8], out: &mut Vec<u8>, room: u64) -> io::Result<()> {
     // HTTP's deflate is zlib-wrapped; some clients send it bare
-    let wrapped = rest.len() >= 2 && rest[0] & 0x0f == 8 && u16::from_be_bytes([rest[0], rest[1]]) % 31 == 0;
+    let wrapped = rest.len() >= 2 && rest[0] & 0x0f == 8 && u16::from_be_bytes([rest[0], rest[1]]).is_multiple_of(31);
     if wrapped {
         flate2::bufread::ZlibDecoder::new(&mut *rest).take(room).read_to_end(out)?;
     } else {

@@ -119,11 +119,10 @@ impl TableRows {
     /// The column for `name`; `guess` is where it stood in the row before.
     #[inline]
     fn locate(&mut self, name: &str, role: Role, guess: usize, hasher: &RandomState) -> Result<usize, Fault> {
-        if let Some(column) = self.columns.get(guess) {
-            if &*column.name == name && column.role == role {
+        if let Some(column) = self.columns.get(guess)
+            && &*column.name == name && column.role == role {
                 return Ok(guess);
             }
-        }
         self.locate_slow(name, role, hasher)
     }
 
