@@ -185,9 +185,10 @@ impl TableSchema {
             columns.push((column.id, Arc::new(time)));
         }
         if let Some(column) = self.find(TIME_NS)
-            && let Some(ns) = &batch.time_ns {
-                columns.push((column.id, Arc::new(Int16Array::new(ns.clone(), None))));
-            }
+            && let Some(ns) = &batch.time_ns
+        {
+            columns.push((column.id, Arc::new(Int16Array::new(ns.clone(), None))));
+        }
     }
 
     fn addition(&self, given: &crate::BatchColumn) -> Result<Change, FitError> {

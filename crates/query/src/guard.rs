@@ -101,9 +101,10 @@ fn check_query(query: &Query) -> Result<(), Error> {
             return refuse("INTERPOLATE", "leave it out");
         }
         if let OrderByKind::Expressions(list) = kind
-            && list.iter().any(|e| e.with_fill.is_some()) {
-                return refuse("WITH FILL", "join generate_series instead");
-            }
+            && list.iter().any(|e| e.with_fill.is_some())
+        {
+            return refuse("WITH FILL", "join generate_series instead");
+        }
     }
     match limit_clause {
         None | Some(LimitClause::OffsetCommaLimit { offset: _, limit: _ }) => {}

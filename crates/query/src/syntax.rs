@@ -177,9 +177,10 @@ fn name_items(body: &mut SetExpr) {
         SetExpr::Select(select) => {
             for item in &mut select.projection {
                 if let SelectItem::UnnamedExpr(expr) = item
-                    && let Some(name) = names::of_expression(expr) {
-                        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
-                    }
+                    && let Some(name) = names::of_expression(expr)
+                {
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+                }
             }
         }
         SetExpr::SetOperation { left, right, .. } => {

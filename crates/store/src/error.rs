@@ -7,7 +7,7 @@ use model::{Code, FitError};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("table {table:?}: {error}")]
-    Fit { table: String, rows: Vec<usize>, error: FitError },
+    Fit { table: String, rows: Vec<usize>, error: Box<FitError> },
     #[error(transparent)]
     Name(#[from] model::name::NameError),
     #[error("table {0:?} changes faster than this write can follow; try again")]

@@ -19,7 +19,8 @@ pub fn hit(name: &'static str) {
         Some(Armed { name: name.to_owned(), left: AtomicU64::new(n) })
     });
     if let Some(armed) = armed.as_ref().filter(|a| a.name == name)
-        && armed.left.fetch_sub(1, Ordering::SeqCst) == 1 {
-            std::process::abort();
-        }
+        && armed.left.fetch_sub(1, Ordering::SeqCst) == 1
+    {
+        std::process::abort();
+    }
 }

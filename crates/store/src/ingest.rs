@@ -82,7 +82,7 @@ impl Store {
                     Ok(fit) => break Some(fit),
                     Err((rows, error)) => {
                         if !request.partial {
-                            return Err(Error::Fit { table: name.to_string(), rows, error });
+                            return Err(Error::Fit { table: name.to_string(), rows, error: Box::new(error) });
                         }
                         if !drop_rows(&mut batch, &rows, &error, refused) {
                             break None;

@@ -75,7 +75,7 @@ pub fn slug(name: &str) -> String {
         cut = percent;
     }
     let slug = &encoded[..cut];
-    if slug.starts_with('.') { format!("%2E{}", &slug[1..]) } else { slug.to_owned() }
+    slug.strip_prefix('.').map_or_else(|| slug.to_owned(), |rest| format!("%2E{rest}"))
 }
 
 /// Held for the life of a server: no second one opens the folder.

@@ -57,9 +57,10 @@ fn sequences(folder: &Path) -> crate::error::Result<Vec<u64>> {
         let entry = entry.map_err(crate::Error::io("cannot list", folder))?;
         let name = entry.file_name();
         if let Some(hex) = name.to_str().and_then(|n| n.strip_suffix(".seg"))
-            && let Ok(sequence) = u64::from_str_radix(hex, 16) {
-                found.push(sequence);
-            }
+            && let Ok(sequence) = u64::from_str_radix(hex, 16)
+        {
+            found.push(sequence);
+        }
     }
     found.sort_unstable();
     Ok(found)

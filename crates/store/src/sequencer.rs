@@ -166,6 +166,7 @@ impl LogThread {
         self.shared.set_durable(self.next.0 - 1);
     }
 
+    #[expect(clippy::vec_box, reason = "requests move between threads and lists by pointer")]
     fn gather(&mut self, first: Message) -> Vec<Box<Pending>> {
         let mut group = Vec::new();
         let mut bytes = 0;
@@ -191,6 +192,7 @@ impl LogThread {
     }
 
     /// INV-5: after the LSN is given nothing can refuse.
+    #[expect(clippy::vec_box, reason = "requests move between threads and lists by pointer")]
     fn write(&mut self, group: Vec<Box<Pending>>) {
         let view = self.shared.view();
         let is_current = |p: &Pending| {

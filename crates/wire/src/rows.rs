@@ -120,9 +120,11 @@ impl TableRows {
     #[inline]
     fn locate(&mut self, name: &str, role: Role, guess: usize, hasher: &RandomState) -> Result<usize, Fault> {
         if let Some(column) = self.columns.get(guess)
-            && &*column.name == name && column.role == role {
-                return Ok(guess);
-            }
+            && &*column.name == name
+            && column.role == role
+        {
+            return Ok(guess);
+        }
         self.locate_slow(name, role, hasher)
     }
 

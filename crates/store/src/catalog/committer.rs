@@ -349,7 +349,7 @@ impl Worker {
             }
         }
         if columns.len() > limits::TABLE_COLUMNS {
-            let error = model::FitError::Columns;
+            let error = Box::new(model::FitError::Columns);
             return Err(Error::Fit { table: info.name.to_string(), rows: Vec::new(), error });
         }
         if (&columns, casts.len()) == (&before.0, before.1) {

@@ -3,7 +3,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn part(values: &[(i64, Option<String>, Option<f64>, Option<bool>)]) -> Part {
+/// Time, text, float and boolean of one row.
+type Row = (i64, Option<String>, Option<f64>, Option<bool>);
+
+fn part(values: &[Row]) -> Part {
     let time = TimestampMicrosecondArray::from(values.iter().map(|v| v.0).collect::<Vec<_>>()).with_timezone("UTC");
     let text: DictionaryArray<UInt32Type> = values.iter().map(|v| v.1.as_deref()).collect();
     let float: Float64Array = values.iter().map(|v| v.2).collect();

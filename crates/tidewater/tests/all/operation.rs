@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "tests damage files on purpose")]
+
 use std::process::Command;
 use std::time::Duration;
 
