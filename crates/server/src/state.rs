@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,7 +19,11 @@ pub struct State {
     pub config: ServerConfig,
     pub started_us: i64,
     pub counters: HttpCounters,
+    pub in_flight: InFlight,
 }
+
+/// Keyed requests on their way: a twin waits for the first.
+pub type InFlight = parking_lot::Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>>;
 
 pub type Shared = Arc<State>;
 

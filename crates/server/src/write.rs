@@ -9,11 +9,14 @@ use http_body_util::{BodyExt, Limited};
 use model::time::Precision;
 use model::{Code, DatabaseName, TableMode, limits};
 use serde_json::{Value, json};
-use store::{Accepted, Durability, Outcome, RefusedRow, Resolution, WriteRequest};
+use store::idempotency::Remembered;
+use store::{Durability, Outcome, RefusedRow, Resolution, WriteRequest};
 use wire::{ItemError, inflate, line_protocol, msgpack};
 
 use crate::error::ApiError;
 use crate::state::{Shared, State, count};
+
+mod idempotency;
 
 /// Bodies above this are decoded away from the threads that serve other connections.
 const BLOCKING_BYTES: usize = 256 << 10;
@@ -162,6 +165,22 @@ async fn write(
     let durability = durability(headers)?;
     let body = read_body(state, body).await?;
     count(&state.counters.write_bytes, body.len() as u64);
+    let key = idempotency::key(headers, &database, dialect, &body)?;
+    // a twin in flight waits for the first and then finds what it did
+    let _turn = match &key {
+        Some(key) => Some(idempotency::turn(state, key.key).await),
+        None => None,
+    };
+    if let Some(key) = &key {
+        match state.store.keys().find(&key.key, &key.body) {
+            Some(Remembered::Same(answer)) => return idempotency::recall(state, &answer),
+            Some(Remembered::Other) => {
+                let message = "this Idempotency-Key came before with another body";
+                return Err(ApiError::new(Code::IdempotencyMismatch, message));
+            }
+            None => {}
+        }
+    }
     let encoding = headers.get(header::CONTENT_ENCODING).and_then(|v| v.to_str().ok());
     let decode = || decode(state, &body, encoding, dialect);
     let decoded = if body.len() > BLOCKING_BYTES { tokio::task::block_in_place(decode)? } else { decode()? };
@@ -169,18 +188,29 @@ async fn write(
         Dialect::Msgpack => (TableMode::Append, false),
         Dialect::LineProtocol { mode, .. } => (mode, true),
     };
-    let Decoded { batches, mut errors, mut bad } = decoded;
+    let Decoded { batches, errors, bad } = decoded;
+    let known = Written { durability: durability_of(state, durability), errors, bad, rows: 0 };
     if batches.is_empty() {
-        let durability = durability.unwrap_or(state.store.shared().config.durability);
-        return Ok(Written { durability, errors, bad, rows: 0 });
+        return Ok(known);
     }
-    let request = WriteRequest { database, mode, batches, partial, durability, key: None };
-    let accepted = store_rows(state, request).await?;
-    bad += accepted.refused.len();
-    errors.extend(accepted.refused.into_iter().map(|RefusedRow { number, reason, .. }| ItemError { number, reason }));
-    errors.sort_by_key(|e| e.number);
-    errors.truncate(limits::REPORTED_LINES);
-    Ok(Written { durability: accepted.durability, errors, bad, rows: accepted.rows })
+    let request = WriteRequest { database, mode, batches, partial, durability, key };
+    store_rows(state, request, known).await
+}
+
+/// The durability asked for, or the configured one.
+fn durability_of(state: &State, asked: Option<Durability>) -> Durability {
+    asked.unwrap_or(state.store.shared().config.durability)
+}
+
+impl Written {
+    /// With the rows that did not fit their tables beside the lines that were not understood.
+    fn joined(&self, refused: &[RefusedRow], rows: usize) -> Written {
+        let refused_lines = refused.iter().map(|r| ItemError { number: r.number, reason: r.reason.clone() });
+        let mut errors: Vec<ItemError> = self.errors.iter().cloned().chain(refused_lines).collect();
+        errors.sort_by_key(|e| e.number);
+        errors.truncate(limits::REPORTED_LINES);
+        Written { durability: self.durability, errors, bad: self.bad + refused.len(), rows }
+    }
 }
 
 async fn read_body(state: &State, body: Body) -> Result<Bytes, ApiError> {
@@ -216,7 +246,7 @@ fn decode(state: &State, body: &[u8], encoding: Option<&str>, dialect: Dialect) 
 }
 
 /// Resolve, define what is missing, submit, wait; as `Store::write`, without blocking a thread.
-async fn store_rows(state: &State, mut request: WriteRequest) -> Result<Accepted, ApiError> {
+async fn store_rows(state: &State, mut request: WriteRequest, known: Written) -> Result<Written, ApiError> {
     let mut refused = Vec::new();
     let deadline = Instant::now() + state.config.write_wait;
     let mut attempts = 0;
@@ -234,9 +264,13 @@ async fn store_rows(state: &State, mut request: WriteRequest) -> Result<Accepted
             }
         };
         let rows = resolved.rows;
+        let mut written = known.joined(&refused, rows);
         if resolved.is_empty() {
-            let durability = request.durability.unwrap_or(state.store.shared().config.durability);
-            return Ok(Accepted { lsn: model::Lsn(0), durability, rows, refused });
+            return Ok(written);
+        }
+        // the answer lies in the record: a retry after a crash gets the same
+        if let Some(key) = &mut request.key {
+            key.answer = idempotency::compact(&written);
         }
         let (send, outcome) = tokio::sync::oneshot::channel();
         let submitted = state.store.submit(resolved, request.durability, request.key.as_ref(), move |outcome| {
@@ -252,7 +286,13 @@ async fn store_rows(state: &State, mut request: WriteRequest) -> Result<Accepted
             Err(error) => return Err(error.into()),
         }
         match outcome.await {
-            Ok(Outcome::Accepted { lsn, durability }) => return Ok(Accepted { lsn, durability, rows, refused }),
+            Ok(Outcome::Accepted { durability, .. }) => {
+                if let Some(key) = request.key.take() {
+                    state.store.keys().remember(key, state.clock.now_us());
+                }
+                written.durability = durability;
+                return Ok(written);
+            }
             Ok(Outcome::Stale) => attempts += 1,
             Ok(Outcome::Failed(error)) => return Err(error.into()),
             Err(_) => return Err(ApiError::new(Code::WriteServiceUnavailable, "the log thread has ended")),

@@ -13,6 +13,8 @@ pub mod file;
 pub mod flush;
 /// Acknowledged rows that no file holds yet.
 pub mod hot;
+/// Requests that must not be stored twice.
+pub mod idempotency;
 /// A request's way to the log.
 pub mod ingest;
 /// The log: segments, recovery, repair.

@@ -12,6 +12,7 @@ use crate::catalog::{self, Committer, Job, Lake};
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
 use crate::flush::Flusher;
+use crate::idempotency::Keys;
 use crate::layout::{FolderLock, Layout};
 use crate::log::{self, LogWriter, Recovered};
 use crate::sequencer::{Sequencer, apply_part};
@@ -34,6 +35,7 @@ pub struct Store {
     /// Absent while the log is damaged: reads go on.
     pub(crate) sequencer: Mutex<Option<Sequencer>>,
     flusher: Mutex<Option<FlushThread>>,
+    keys: Keys,
     damage: Option<String>,
     _lock: FolderLock,
 }
@@ -64,14 +66,16 @@ impl Store {
         let (lake, loaded) = catalog::open(&layout, clock.now_us())?;
         let shared = Arc::new(Shared::new(loaded.view, clock, config, layout, loaded.log_id));
         remove_orphans(&shared, &loaded.files);
+        let keys = Keys::open(&shared.layout.server_db(), shared.clock.now_us())?;
         let committer = Arc::new(Committer::start(lake, Arc::clone(&shared))?);
         let mut flusher = Flusher::new(Arc::clone(&shared));
-        let recovered = replay(&shared, &mut flusher, &committer)?;
+        let recovered = replay(&shared, &mut flusher, &committer, &keys)?;
         let mut store = Self {
             shared,
             committer,
             sequencer: Mutex::new(None),
             flusher: Mutex::new(None),
+            keys,
             damage: recovered.damage.as_ref().map(ToString::to_string),
             _lock: lock,
         };
@@ -102,6 +106,11 @@ impl Store {
 
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Requests that must not be stored twice.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     pub fn counters(&self) -> &Counters {
@@ -155,6 +164,11 @@ impl Store {
     /// Frees log segments that no hot row needs.
     fn free_log(&self) {
         let needed = self.shared.needed_lsn.load(Ordering::Relaxed);
+        // a key must not go with the segment that is its only place
+        if let Err(error) = self.keys.save(self.shared.clock.now_us()) {
+            tracing::warn!(%error, "idempotency keys could not be saved: no log segment is freed until they are");
+            return;
+        }
         if let Some(sequencer) = &*self.sequencer.lock() {
             sequencer.free_below(Lsn(needed));
         }
@@ -271,13 +285,16 @@ fn expire(shared: &Shared, committer: &Committer, now_us: i64) {
 }
 
 /// Reads the log into hot rows, flushing as it goes when memory runs short.
-fn replay(shared: &Arc<Shared>, flusher: &mut Flusher, committer: &Committer) -> Result<Recovered> {
+fn replay(shared: &Arc<Shared>, flusher: &mut Flusher, committer: &Committer, keys: &Keys) -> Result<Recovered> {
     let folder = shared.layout.log();
     let log_id = shared.log_id;
     let now = shared.clock.now_us();
     let recovered = log::recover(&folder, &log_id, |lsn, body| {
         crate::failpoint::hit("replay.record");
-        let (parts, _key) = record::decode(body)?;
+        let (parts, key) = record::decode(body)?;
+        if let Some(key) = key {
+            keys.remember(key, now);
+        }
         Counters::add(&shared.counters.replayed_records, 1);
         shared.publish(|view| {
             for part in parts {

@@ -108,6 +108,7 @@ pub fn start(settings: &Settings) -> Result<Running> {
         config,
         started_us,
         counters: Default::default(),
+        in_flight: Default::default(),
     });
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let accepting = runtime.spawn(server::serve(listener, Arc::clone(&state), async move {
@@ -118,7 +119,8 @@ pub fn start(settings: &Settings) -> Result<Running> {
         let mut every = tokio::time::interval(Duration::from_secs(1));
         loop {
             every.tick().await;
-            tended.store.tend();
+            let store = Arc::clone(&tended.store);
+            let _ = tokio::task::spawn_blocking(move || store.tend()).await;
         }
     });
     tracing::info!(url, version = env!("CARGO_PKG_VERSION"), "ready");

@@ -218,3 +218,37 @@ fn t01_names_are_data_and_never_paths() {
     assert_eq!(server.rows("SELECT \"a/b\" FROM \"../../evil\""), json!([["c"]]));
     assert!(!dir.path().join("evil").exists() && !dir.path().parent().unwrap().join("evil").exists());
 }
+
+#[test]
+fn a_keyed_request_is_stored_once_also_after_a_crash_and_a_flush() {
+    let dir = folder();
+    let mut server = Server::start(dir.path(), &[]);
+    server.lines("m v=0i 0");
+    server.flush();
+    let body = b"m v=1i 1\nm v=bad 2";
+    let keyed = |server: &Server, key: &str, body: &[u8]| {
+        let reply = server.send("POST", "/api/v1/write/line-protocol", &[("idempotency-key", key)], body);
+        (reply.status, if reply.body.is_empty() { json!(null) } else { reply.json()["lines"].clone() })
+    };
+    let first = keyed(&server, "k1", body);
+    assert_eq!(first.0, 400);
+    assert_eq!(keyed(&server, "k1", body), first, "the same request gets the same answer");
+    assert_eq!(keyed(&server, "k1", b"m v=2i 2").0, 422, "another body");
+    assert_eq!(keyed(&server, "k2", b"m v=2i 2").0, 204);
+    server.kill();
+    let mut server = Server::start(dir.path(), &[]);
+    assert_eq!(keyed(&server, "k1", body), first, "known from the log");
+    server.flush();
+    server.stop();
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!(keyed(&server, "k1", body), first);
+    assert_eq!(keyed(&server, "k2", b"m v=2i 2").0, 204);
+    assert_eq!(server.rows("SELECT count(*), sum(v) FROM m"), json!([[3, 3]]));
+    // two at once: the second waits for the first
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(keyed(&server, "k3", b"m v=10i 10").0, 204));
+        }
+    });
+    assert_eq!(server.rows("SELECT sum(v) FROM m"), json!([[13]]));
+}
