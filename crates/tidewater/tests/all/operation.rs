@@ -234,3 +234,55 @@ fn a_client_that_leaves_stops_its_query() {
     running(0);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
+
+#[test]
+fn an_io_error_on_the_log_is_never_followed_by_another_204() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        println!("skipped: strace is not installed, so no error can be injected");
+        return;
+    }
+    let dir = folder();
+    let mut server = Server::start(dir.path(), &[]);
+    server.lines("t v=0i"); // the table exists: what follows is the log alone
+    let mut strace = Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO", "-o", "/dev/null"])
+        .args(["-p", &server.pid().to_string()])
+        .spawn()
+        .unwrap();
+    let began = std::time::Instant::now();
+    let mut acknowledged = 1;
+    // until strace has attached, writes succeed; the first failing sync ends the process
+    while let Ok(reply) = server.try_send("POST", "/api/v1/write/line-protocol", &[], b"t v=1i") {
+        assert_eq!(reply.status, 204, "{}", String::from_utf8_lossy(&reply.body));
+        acknowledged += 1;
+        assert!(began.elapsed() < super::harness::DEADLINE, "the error was never injected");
+    }
+    let status = server.wait_end(Duration::from_secs(10)).expect("the server ends");
+    let _ = strace.wait();
+    assert_eq!(status.code(), Some(74), "{status}");
+    let server = Server::start(dir.path(), &[]);
+    let stored = server.rows("SELECT count(*) FROM t")[0][0].as_i64().unwrap();
+    assert!((acknowledged..=acknowledged + 1).contains(&stored), "{acknowledged} acknowledged, {stored} stored");
+}
+
+#[test]
+fn t26_segments_made_in_one_second_never_overwrite_each_other() {
+    let dir = folder();
+    let mut server = Server::start(dir.path(), &["memory.budget=2GiB"]);
+    // forty requests of 4 MiB fill several segments of 64 MiB at once
+    let text = "x".repeat(4 << 20);
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let (server, text) = (&server, &text);
+            scope.spawn(move || {
+                (0..10).for_each(|i| server.lines(&format!("big c={client}i,i={i}i,s=\"{text}{client}{i}\"")))
+            });
+        }
+    });
+    server.kill();
+    let server = Server::start(dir.path(), &["memory.budget=2GiB"]);
+    assert_eq!(
+        server.rows("SELECT count(*), count(DISTINCT s), min(length(s)) FROM big"),
+        json!([[40, 40, (4 << 20) + 2]])
+    );
+}
