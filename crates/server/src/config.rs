@@ -16,5 +16,4 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// How long a writer waits for room in memory before it is told to come again.
     pub write_wait: Duration,
-    pub auth_enabled: bool,
 }

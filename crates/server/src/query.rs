@@ -32,8 +32,7 @@ struct Ask {
 /// `POST /api/v1/query`: the JSON envelope.
 pub async fn json(Extract(state): Extract<Shared>, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
     let started = Instant::now();
-    let (stream, database) = ask(&state, &headers, &body).await.map_err(envelope)?;
-    let _ = database;
+    let stream = ask(&state, &headers, &body).await.map_err(envelope)?;
     let extra = provenance(&state, &stream);
     let warning = state.store.damage().map(|d| format!("the log is damaged, rows not yet in files are missing: {d}"));
     let body = Body::from_stream(json_stream(state, stream, started, warning));
@@ -52,7 +51,7 @@ fn provenance(state: &State, stream: &QueryStream) -> [(&'static str, String); 2
     [("x-tidewater-snapshot", stream.snapshot.to_string()), ("x-tidewater-hot-rows", stream.hot_rows.to_string())]
 }
 
-async fn ask(state: &State, headers: &HeaderMap, body: &[u8]) -> Result<(QueryStream, String), ApiError> {
+async fn ask(state: &State, headers: &HeaderMap, body: &[u8]) -> Result<QueryStream, ApiError> {
     let ask: Ask = serde_json::from_slice(body).map_err(|e| {
         ApiError::new(Code::InvalidBody, format!("the body is not JSON of the form {{\"sql\": \"…\"}}: {e}"))
     })?;
@@ -64,7 +63,7 @@ async fn ask(state: &State, headers: &HeaderMap, body: &[u8]) -> Result<(QuerySt
     }
     model::DatabaseName::new(&database)?;
     let mode = read_mode(headers)?;
-    run(state, &sql, &database, mode).await.map(|s| (s, database))
+    run(state, &sql, &database, mode).await
 }
 
 async fn run(state: &State, sql: &str, database: &str, mode: ReadMode) -> Result<QueryStream, ApiError> {
@@ -143,7 +142,7 @@ pub async fn arrow(Extract(state): Extract<Shared>, headers: HeaderMap, body: By
             return Err(ApiError::new(Code::InvalidParameter, message));
         }
     };
-    let (stream, _) = ask(&state, &headers, &body).await?;
+    let stream = ask(&state, &headers, &body).await?;
     let schema = plain::schema(&stream.schema, dictionaries);
     let options = IpcWriteOptions::default()
         .try_with_compression(compression)

@@ -37,10 +37,7 @@ pub async fn line_protocol(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let database = database(&headers, None)?;
-    let precision = precision(&params, Precision::Nanosecond)?;
-    let dialect = Dialect::LineProtocol { precision, mode: TableMode::Append };
-    answer(&state, write(&state, &headers, body, database, dialect).await)
+    lines(&state, &headers, body, None, precision(&params, Precision::Nanosecond)?, TableMode::Append).await
 }
 
 /// `POST /write`: InfluxDB 1.
@@ -50,10 +47,7 @@ pub async fn influx_v1(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let database = database(&headers, params.get("db"))?;
-    let precision = precision(&params, Precision::Nanosecond)?;
-    let dialect = Dialect::LineProtocol { precision, mode: TableMode::Last };
-    answer(&state, write(&state, &headers, body, database, dialect).await)
+    lines(&state, &headers, body, params.get("db"), precision(&params, Precision::Nanosecond)?, TableMode::Last).await
 }
 
 /// `POST /api/v2/write`: InfluxDB 2, whose clients read `code` and `message`.
@@ -62,14 +56,9 @@ pub async fn influx_v2(
     Query(params): Params,
     headers: HeaderMap,
     body: Body,
-) -> Response {
-    let outcome = async {
-        let database = database(&headers, params.get("bucket"))?;
-        let precision = precision(&params, Precision::Nanosecond)?;
-        let dialect = Dialect::LineProtocol { precision, mode: TableMode::Last };
-        answer(&state, write(&state, &headers, body, database, dialect).await)
-    };
-    outcome.await.unwrap_or_else(|error| v2_error(error).into_response())
+) -> Result<Response, ApiError> {
+    let precision = precision(&params, Precision::Nanosecond).map_err(v2_error)?;
+    lines(&state, &headers, body, params.get("bucket"), precision, TableMode::Last).await.map_err(v2_error)
 }
 
 /// `POST /api/v3/write_lp`: InfluxDB 3.
@@ -79,10 +68,20 @@ pub async fn influx_v3(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let database = database(&headers, params.get("db"))?;
-    let precision = precision(&params, Precision::Auto)?;
-    let dialect = Dialect::LineProtocol { precision, mode: TableMode::Last };
-    answer(&state, write(&state, &headers, body, database, dialect).await)
+    lines(&state, &headers, body, params.get("db"), precision(&params, Precision::Auto)?, TableMode::Last).await
+}
+
+/// Line protocol by any route: what differs is where the database stands, the unit of time, the mode.
+async fn lines(
+    state: &State,
+    headers: &HeaderMap,
+    body: Body,
+    param: Option<&String>,
+    precision: Precision,
+    mode: TableMode,
+) -> Result<Response, ApiError> {
+    let database = database(headers, param)?;
+    answer(state, write(state, headers, body, database, Dialect::LineProtocol { precision, mode }).await)
 }
 
 /// InfluxDB 2's words for what went wrong; our own code stays beside them.

@@ -209,7 +209,6 @@ fn server_config(settings: &Settings) -> Result<ServerConfig> {
         shutdown_timeout: Duration::from_secs(settings.integer("server.shutdown_timeout")),
         max_connections: settings.integer("server.max_connections") as usize,
         write_wait: Duration::from_millis(settings.integer("ingest.write_wait_ms")),
-        auth_enabled: settings.flag("auth.enabled"),
     })
 }
 
