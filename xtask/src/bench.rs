@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
 
-use crate::{root, run as run_command, target};
+use crate::{python_environment, root, run as run_command, target};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -19,6 +19,12 @@ pub enum What {
     Ingest {
         #[arg(long, default_value_t = 8)]
         seconds: u64,
+    },
+    /// The fourteen queries beside DuckDB in process; writes and /health under a heavy query
+    Query {
+        /// Measured runs of each query on each side, after one that warms up
+        #[arg(long, default_value_t = 5)]
+        runs: u32,
     },
 }
 
@@ -32,15 +38,38 @@ struct Shape {
 
 /// `cargo xtask bench`
 pub fn run(what: &What) -> Result<()> {
-    let What::Ingest { seconds } = what;
     run_command(Command::new("cargo").args(["build", "--release", "-p", "tidewater"]))?;
+    match what {
+        What::Ingest { seconds } => ingest(*seconds),
+        What::Query { runs } => query(*runs),
+    }
+}
+
+fn query(runs: u32) -> Result<()> {
+    let python = python_environment()?;
+    let server = Server::start("power")?;
+    let work = server.folder.0.join("reference");
+    std::fs::create_dir_all(&work)?;
+    let url = format!("http://{}", server.address);
+    run_command(
+        Command::new(python)
+            .arg(root().join("xtask/python/bench_query.py"))
+            .args([&url, TOKEN])
+            .arg(work)
+            .arg(runs.to_string()),
+    )?;
+    println!("peak RSS of the server: {} MiB", server.peak_rss_mib()?);
+    Ok(())
+}
+
+fn ingest(seconds: u64) -> Result<()> {
     println!(
         "| shape | durability | connections | rows/s acknowledged | with drain | p50 ms | p99 ms | peak RSS MiB | server CPU s | client CPU s | count |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for (connections, durability) in [(12, "power"), (64, "power"), (12, "process")] {
         for shape in shapes() {
-            measure(&shape, connections, durability, *seconds)?;
+            measure(&shape, connections, durability, seconds)?;
         }
     }
     Ok(())
@@ -117,7 +146,7 @@ fn client(address: &str, shape: &Shape, stop: &AtomicBool, requests: &AtomicU64)
 struct Server {
     child: Child,
     address: String,
-    _folder: Folder,
+    folder: Folder,
 }
 
 struct Folder(std::path::PathBuf);
@@ -148,7 +177,7 @@ impl Server {
         loop {
             let text = std::fs::read_to_string(&log)?;
             if let Some(address) = text.split("ready url=\"http://").nth(1).and_then(|t| t.split('"').next()) {
-                return Ok(Self { child, address: address.to_owned(), _folder: folder });
+                return Ok(Self { child, address: address.to_owned(), folder });
             }
             ensure!(began.elapsed() < Duration::from_secs(20), "the server did not start:\n{text}");
             std::thread::yield_now();

@@ -69,9 +69,10 @@ fn main() -> Result<()> {
     }
 }
 
-/// The workspace's root.
+/// The workspace's root. Asked at run time: a target folder may serve several checkouts.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder: start it as `cargo xtask`");
+    Path::new(&xtask).parent().expect("xtask lies in the workspace").to_owned()
 }
 
 /// Where cargo puts what it builds.

@@ -26,6 +26,7 @@ use sqlparser::ast::Statement;
 use store::{Store, View};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::lastpoint::Lastpoint;
 use crate::provider::{STORE_URL, TableScan};
 use crate::syntax::{Kind, Parsed, parse};
 use crate::{Error, functions, guard, names};
@@ -178,6 +179,20 @@ impl Engine {
         }
     }
 
+    /// The physical plan of one query and what it runs in.
+    #[cfg(test)]
+    pub async fn planned(
+        &self,
+        sql: &str,
+        database: &str,
+        mode: ReadMode,
+    ) -> Result<(Arc<dyn ExecutionPlan>, Arc<datafusion::execution::TaskContext>), Error> {
+        let view = self.store.view();
+        let state = self.session(&view, database, mode);
+        let planned = answer(parse(sql)?, state, view, database, mode).await?;
+        Ok((planned.plan, planned.context))
+    }
+
     async fn slot(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {
         if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
             return Ok(permit);
@@ -251,6 +266,7 @@ fn base_state(store: &Store, config: &EngineConfig) -> Result<SessionState, Erro
     options.execution.collect_statistics = true;
     let context = SessionContext::new_with_config_rt(session, runtime);
     functions::register(&context);
+    context.add_optimizer_rule(Arc::new(Lastpoint));
     Ok(context.state())
 }
 

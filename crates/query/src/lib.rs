@@ -4,12 +4,16 @@
 
 /// File columns bound by field id.
 mod adapter;
+/// Plans as protobuf.
+pub mod codec;
 /// The engine: runtime, memory, one session a query.
 pub mod engine;
 /// Functions whose meaning is DuckDB's.
 mod functions;
 /// The allow-list over the syntax tree.
 pub mod guard;
+/// The last row of each series without reading every row.
+mod lastpoint;
 /// Names that results show: stored case, aliases, DuckDB's names of expressions.
 mod names;
 /// A table of a View as the engine scans it.

@@ -65,7 +65,7 @@ impl TableScan {
     }
 
     /// The files that may hold rows for which `predicate` is true, by the catalog's bounds.
-    fn prune(&self, predicate: Option<&Arc<dyn PhysicalExpr>>) -> Result<Vec<Arc<DataFile>>> {
+    pub fn prune(&self, predicate: Option<&Arc<dyn PhysicalExpr>>) -> Result<Vec<Arc<DataFile>>> {
         let files: Vec<Arc<DataFile>> = self.table.files.iter().cloned().collect();
         let Some(predicate) = predicate else { return Ok(files) };
         let bounds = FileBounds { files: &files, table: &self.table };
@@ -77,7 +77,7 @@ impl TableScan {
         Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(f, _)| Arc::clone(f)).collect())
     }
 
-    fn file_plan(
+    pub fn file_plan(
         &self,
         files: &[Arc<DataFile>],
         predicate: Option<Arc<dyn PhysicalExpr>>,
@@ -120,7 +120,7 @@ impl TableScan {
         statistics
     }
 
-    fn hot_plan(&self, projection: Option<&Vec<usize>>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    pub fn hot_plan(&self, projection: Option<&Vec<usize>>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
         let schema = Arc::new(self.schema.project(wanted)?);
@@ -130,6 +130,18 @@ impl TableScan {
             return Ok(None);
         }
         Ok(Some(MemorySourceConfig::try_new_exec(&[batches], schema, None)?))
+    }
+
+    pub fn has_hot(&self) -> bool {
+        self.with_hot && self.table.hot.rows() > 0
+    }
+
+    pub fn empty_plan(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = match projection {
+            Some(wanted) => Arc::new(self.schema.project(wanted)?),
+            None => Arc::clone(&self.schema),
+        };
+        Ok(Arc::new(EmptyExec::new(schema)))
     }
 
     fn hot_batch(&self, chunk: &Chunk, wanted: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
@@ -205,20 +217,14 @@ impl TableProvider for TableScan {
             let partitions = state.config().target_partitions();
             inputs.push(self.file_plan(&files, predicate, projection, limit, partitions)?);
         }
-        if self.with_hot {
+        if self.has_hot() {
             inputs.extend(self.hot_plan(projection)?);
         }
-        Ok(match inputs.len() {
-            0 => {
-                let schema = match projection {
-                    Some(wanted) => Arc::new(self.schema.project(wanted)?),
-                    None => Arc::clone(&self.schema),
-                };
-                Arc::new(EmptyExec::new(schema))
-            }
-            1 => inputs.remove(0),
-            _ => UnionExec::try_new(inputs)?,
-        })
+        match inputs.len() {
+            0 => self.empty_plan(projection),
+            1 => Ok(inputs.remove(0)),
+            _ => UnionExec::try_new(inputs),
+        }
     }
 }
 

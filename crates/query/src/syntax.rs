@@ -7,8 +7,9 @@ use std::ops::ControlFlow;
 use model::fold;
 use model::limits;
 use sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, Query, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, OrderByExpr, OrderByOptions, Query, SelectItem,
+    SetExpr, Statement, Value, VisitMut, VisitorMut,
 };
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::keywords::Keyword;
@@ -207,8 +208,52 @@ fn rewrite(expr: &mut Expr) {
             let field = Expr::value(Value::SingleQuotedString(field.to_string().to_ascii_lowercase()));
             *expr = call("date_part", vec![field, (**of).clone()]);
         }
+        Expr::Function(function) if function.over.is_none() => rewrite_aggregate(function),
         _ => {}
     }
+}
+
+/// DuckDB's aggregates that take one row's value, as the engine's `first_value` and `last_value`.
+fn rewrite_aggregate(function: &mut Function) {
+    let name = function.name.to_string();
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let args: Vec<Expr> = list
+        .args
+        .iter()
+        .filter_map(|a| match a {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
+            _ => None,
+        })
+        .collect();
+    let not_null = |e: &Expr| Expr::IsNotNull(Box::new(e.clone()));
+    match (name.as_str(), args.as_slice()) {
+        ("first", [_]) => function.name = ObjectName::from(vec![Ident::new("first_value")]),
+        ("last", [_]) => function.name = ObjectName::from(vec![Ident::new("last_value")]),
+        ("any_value", [value]) => {
+            function.name = ObjectName::from(vec![Ident::new("first_value")]);
+            also(&mut function.filter, not_null(value));
+        }
+        ("arg_max" | "argmax" | "max_by" | "arg_min" | "argmin" | "min_by", [value, by]) if list.clauses.is_empty() => {
+            let options = OrderByOptions { asc: Some(name.contains("min")), nulls_first: None };
+            let order = OrderByExpr { expr: by.clone(), options, with_fill: None };
+            list.clauses.push(FunctionArgumentClause::OrderBy(vec![order]));
+            list.args.truncate(1);
+            function.name = ObjectName::from(vec![Ident::new("first_value")]);
+            also(&mut function.filter, not_null(value));
+            also(&mut function.filter, not_null(by));
+        }
+        _ => {}
+    }
+}
+
+fn also(filter: &mut Option<Box<Expr>>, condition: Expr) {
+    let both = match filter.take() {
+        Some(left) => {
+            Expr::BinaryOp { left: Box::new(Expr::Nested(left)), op: BinaryOperator::And, right: Box::new(condition) }
+        }
+        None => condition,
+    };
+    *filter = Some(Box::new(both));
 }
 
 fn call(name: &str, args: Vec<Expr>) -> Expr {

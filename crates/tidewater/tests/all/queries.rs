@@ -265,3 +265,137 @@ fn the_fourteen_bench_queries_equal_duckdb_hot_flushed_and_restarted() {
     server.kill();
     compare(&Server::start(dir.path(), &["memory.budget=2GiB"]), "restarted");
 }
+
+/// Ways to ask for the newest row of each host. Each answers `host, x` of every host's newest row;
+/// `{from}` is the table with its filter.
+const LASTPOINT: [&str; 16] = [
+    "SELECT host, x FROM (SELECT *, row_number() OVER (PARTITION BY host ORDER BY time DESC) rn {from}) s WHERE rn = 1",
+    "SELECT host, x FROM (SELECT *, row_number() OVER (PARTITION BY host ORDER BY time DESC) rn {from}) s WHERE rn <= 1",
+    "SELECT host, x FROM (SELECT *, row_number() OVER (PARTITION BY host ORDER BY time DESC, x) rn {from}) WHERE rn < 2",
+    "WITH r AS (SELECT host, x, rank() OVER (PARTITION BY host ORDER BY time DESC) k {from}) SELECT host, x FROM r WHERE k = 1",
+    "SELECT host, x FROM (SELECT host h, host, x, dense_rank() OVER (PARTITION BY host ORDER BY time DESC) k {from}) s WHERE k = 1",
+    "SELECT host, x {from} QUALIFY row_number() OVER (PARTITION BY host ORDER BY time DESC) = 1",
+    "SELECT host, x FROM (SELECT host, x, row_number() OVER w rn {from} WINDOW w AS (PARTITION BY host ORDER BY time DESC)) s WHERE rn = 1",
+    "SELECT host, x FROM (SELECT DISTINCT ON (host) host, x, time {from} ORDER BY host, time DESC) s",
+    "SELECT DISTINCT ON (host) host, x {from} ORDER BY host, time DESC",
+    "SELECT host, last_value(x ORDER BY time) {from} GROUP BY host",
+    "SELECT host, first_value(x ORDER BY time DESC) {from} GROUP BY host",
+    "SELECT host, last(x ORDER BY time) {from} GROUP BY host",
+    "SELECT host, first(x ORDER BY time DESC) {from} GROUP BY host",
+    "SELECT host, last(x ORDER BY time) FROM (SELECT host, x, time, y {from}) s GROUP BY 1",
+    "SELECT t.host, t.x FROM t JOIN (SELECT host h, max(time) m {from} GROUP BY host) n ON t.host = n.h AND t.time = n.m",
+    "SELECT host, x FROM t WHERE (host, time) IN (SELECT (host, max(time)) {from} GROUP BY host)",
+];
+
+#[test]
+fn lastpoint_has_one_answer_in_every_spelling() {
+    let dir = folder();
+    let hour = 3_600_000_000_000_i64;
+    let at = |host: &str, fields: &str, time: i64| format!("t{host} {fields} {time}\n");
+    // `old` lives in the oldest file only, `b` lost its x, the row without a host is a series too
+    let oldest = [at(",host=old", "x=1i,y=1i", 10), at(",host=a", "x=2i", 20), at("", "x=3i", 30)].concat();
+    let middle =
+        [at(",host=a", "x=4i", hour), at(",host=b", "x=5i,y=5i", hour + 5), at(",host=a", "y=6i", 40)].concat();
+    let newest =
+        [at(",host=b", "y=7i", 2 * hour), at(",host=a", "x=8i", 2 * hour + 9_000), at("", "x=9i", 2 * hour)].concat();
+    let late = [at(",host=a", "x=10i", hour + 1_000), at(",host=c", "x=11i", 0)].concat();
+    let check = |server: &Server| {
+        for (filter, expected) in [
+            ("", json!([["a", 8], ["b", null], ["c", 11], ["old", 1], [null, 9]])),
+            ("WHERE x IS NOT NULL", json!([["a", 8], ["b", 5], ["c", 11], ["old", 1], [null, 9]])),
+            ("WHERE time < '1970-01-01T02:00:00Z'", json!([["a", 10], ["b", 5], ["c", 11], ["old", 1], [null, 3]])),
+            ("WHERE y > 4 AND host <> 'a'", json!([["b", null]])),
+            ("WHERE time > '1971-01-01'", json!([])),
+        ] {
+            for spelling in LASTPOINT {
+                let sql = spelling.replace("{from}", &format!("FROM t {filter}"));
+                let mut rows: Vec<Value> = server.rows(&sql).as_array().unwrap().clone();
+                rows.sort_by_key(|r| (r[0].is_null(), r[0].to_string()));
+                let mut wanted: Vec<Value> = expected.as_array().unwrap().clone();
+                if sql.contains("JOIN") {
+                    wanted.retain(|r| !r[0].is_null()); // null is not equal to null
+                }
+                assert_eq!(Value::from(rows), Value::from(wanted), "{sql}");
+                let plan = server.rows(&format!("EXPLAIN {sql}"))[0][1].to_string();
+                assert!(plan.contains("LatestExec"), "{sql}: {plan}");
+            }
+        }
+        // other questions that the same reading answers
+        for (sql, expected) in [
+            (
+                "SELECT host, arg_max(x, time) FROM t GROUP BY host",
+                json!([["a", 8], ["b", 5], ["c", 11], ["old", 1], [null, 9]]),
+            ),
+            (
+                "SELECT host, max_by(y, time) FROM t GROUP BY host",
+                json!([["a", 6], ["b", 7], ["c", null], ["old", 1], [null, null]]),
+            ),
+            (
+                "SELECT host, arg_max(x, time), last(y ORDER BY time) FROM t GROUP BY host",
+                json!([["a", 8, null], ["b", 5, 7], ["c", 11, null], ["old", 1, 1], [null, 9, null]]),
+            ),
+            (
+                "SELECT host, max(time) FILTER (WHERE y > 0) FROM t GROUP BY host HAVING host = 'a'",
+                json!([["a", "1970-01-01T00:00:00Z"]]),
+            ),
+            ("SELECT host, x FROM t ORDER BY time DESC LIMIT 1", json!([["a", 8]])),
+            ("SELECT host, y FROM t WHERE host = 'b' ORDER BY time DESC LIMIT 1", json!([["b", 7]])),
+            ("SELECT host, x FROM t WHERE x < 5 ORDER BY time DESC, x LIMIT 1", json!([["a", 4]])),
+            ("SELECT 'all', arg_max(x, time) FROM t", json!([["all", 8]])),
+        ] {
+            let mut rows: Vec<Value> = server.rows(sql).as_array().unwrap().clone();
+            rows.sort_by_key(|r| (r[0].is_null(), r[0].to_string()));
+            assert_eq!(Value::from(rows), expected, "{sql}");
+            let plan = server.rows(&format!("EXPLAIN {sql}"))[0][1].to_string();
+            assert!(plan.contains("LatestExec"), "{sql}: {plan}");
+        }
+        // what looks alike and is not
+        for sql in [
+            "SELECT host, count(*), last(x ORDER BY time) FROM t GROUP BY host",
+            "SELECT host, x FROM (SELECT *, row_number() OVER (PARTITION BY host ORDER BY time) rn FROM t) s WHERE rn = 1",
+            "SELECT host, x FROM (SELECT *, row_number() OVER (PARTITION BY host ORDER BY time DESC) rn FROM t) s WHERE rn = 2",
+            "SELECT host, x FROM (SELECT *, row_number() OVER (PARTITION BY host ORDER BY x DESC) rn FROM t) s WHERE rn = 1",
+            "SELECT host, n FROM (SELECT *, count(*) OVER (PARTITION BY host) n, row_number() OVER (PARTITION BY host ORDER BY time DESC) rn FROM t) s WHERE rn = 1",
+            "SELECT host, last(x ORDER BY y) FROM t GROUP BY host",
+            "SELECT host FROM (SELECT host, time FROM t LIMIT 3) s ORDER BY time DESC LIMIT 1",
+        ] {
+            server.rows(sql);
+            let plan = server.rows(&format!("EXPLAIN {sql}"))[0][1].to_string();
+            assert!(!plan.contains("LatestExec"), "{sql}: {plan}");
+        }
+    };
+    let mut server = Server::start(dir.path(), &[]);
+    for lines in [&oldest, &middle, &newest] {
+        server.lines(lines);
+        server.flush();
+    }
+    server.lines(&late);
+    check(&server);
+    server.flush();
+    check(&server);
+    server.kill();
+    check(&Server::start(dir.path(), &[]));
+}
+
+#[test]
+fn lastpoint_keeps_every_tie() {
+    let body = super::harness::columnar(
+        "t",
+        &[("time", &[1_700_000_000_000_000; 4]), ("s", &[1, 1, 2, 2]), ("x", &[1, 2, 3, 4])],
+    );
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    for _ in 0..2 {
+        assert_eq!(server.send("POST", "/api/v1/write/msgpack", &[], &body).status, 204);
+        server.flush();
+    }
+    let ranked = |rank: &str| {
+        format!(
+            "SELECT s, count(*), sum(x) FROM (SELECT *, {rank}() OVER (PARTITION BY s ORDER BY time DESC) k FROM t) q WHERE k = 1 GROUP BY s ORDER BY s"
+        )
+    };
+    assert_eq!(server.rows(&ranked("rank")), json!([[1, 4, 6], [2, 4, 14]]));
+    assert_eq!(server.rows(&ranked("dense_rank")), json!([[1, 4, 6], [2, 4, 14]]));
+    let one = server.rows(&ranked("row_number"));
+    assert_eq!((&one[0][1], &one[1][1]), (&json!(1), &json!(1)));
+}

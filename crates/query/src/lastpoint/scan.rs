@@ -1,0 +1,374 @@
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DFSchema, Result};
+use datafusion::datasource::TableType;
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, execute_stream,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
+use store::view::DataFile;
+use tokio::task::JoinSet;
+
+use super::latest::{Latest, Question, true_rows};
+use crate::provider::TableScan;
+
+/// A table of which a query asks only for the latest rows of each series.
+#[derive(Debug)]
+pub struct LatestScan {
+    pub table: Arc<TableScan>,
+    /// Columns of the table that name a series; none: the table is one series.
+    pub keys: Vec<usize>,
+    pub time: usize,
+    /// The latest row is wanted for which each of these holds, besides the latest of all.
+    pub needs: Vec<Expr>,
+    /// Rows for which these are not true do not count.
+    pub filters: Vec<Expr>,
+}
+
+#[async_trait]
+impl TableProvider for LatestScan {
+    fn schema(&self) -> SchemaRef {
+        self.table.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = self.table.schema();
+        let logical = DFSchema::try_from(Arc::clone(&schema))?;
+        let physical = |e: Expr| state.create_physical_expr(e, &logical);
+        let filter = conjunction(self.filters.iter().cloned()).map(&physical).transpose()?;
+        let needs = self.needs.iter().cloned().map(physical).collect::<Result<Vec<_>>>()?;
+        let output: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
+        let plan = LatestExec::new(&self.table, self, output, filter, &needs)?;
+        Ok(Arc::new(plan))
+    }
+}
+
+/// Reads hot rows and files, newest first. A file older than every series' latest row is read for
+/// its keys alone, and skipped when it holds no series that is still missing.
+#[derive(Debug, Clone)]
+pub struct LatestExec {
+    table: Arc<TableScan>,
+    /// Columns of the table that are read: output, keys, time and what predicates need.
+    wanted: Vec<usize>,
+    /// Columns of the table that show whether a file has a new series: keys, then the filter's.
+    key_columns: Vec<usize>,
+    key_count: usize,
+    question: Question,
+    /// Over the table's schema.
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    /// Positions of the output in `wanted`.
+    output: Vec<usize>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// Rows that are read in one go.
+#[derive(Debug, Clone)]
+enum Part {
+    Hot,
+    File(Arc<DataFile>),
+}
+
+/// What became of one part.
+enum Read {
+    Skipped,
+    Rows(Latest),
+    /// Memory ran short: the part and all after it are passed on whole.
+    Overflow,
+}
+
+impl LatestExec {
+    fn new(
+        table: &Arc<TableScan>,
+        asked: &LatestScan,
+        output: Vec<usize>,
+        filter: Option<Arc<dyn PhysicalExpr>>,
+        needs: &[Arc<dyn PhysicalExpr>],
+    ) -> Result<Self> {
+        let schema = table.schema();
+        let mut wanted = output.clone();
+        wanted.extend(&asked.keys);
+        wanted.push(asked.time);
+        let predicates = needs.iter().chain(&filter);
+        wanted.extend(predicates.flat_map(collect_columns).map(|c| c.index()));
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut key_columns = asked.keys.clone();
+        for column in filter.iter().flat_map(collect_columns) {
+            if !key_columns.contains(&column.index()) {
+                key_columns.push(column.index());
+            }
+        }
+        let at = |column: &usize| wanted.binary_search(column).unwrap_or_default();
+        let read = Arc::new(schema.project(&wanted)?);
+        let mut all_needs = vec![None];
+        for need in needs {
+            all_needs.push(Some(reassign_expr_columns(Arc::clone(need), &read)?));
+        }
+        let question = Question { keys: asked.keys.iter().map(at).collect(), time: at(&asked.time), needs: all_needs };
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::new(schema.project(&output)?)),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        Ok(Self {
+            table: Arc::clone(table),
+            output: output.iter().map(at).collect(),
+            key_count: asked.keys.len(),
+            wanted,
+            key_columns,
+            question,
+            filter,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    /// The table's ordinary scan of the same columns: more rows, the same answers above.
+    pub fn whole(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns: Vec<usize> = self.output.iter().map(|at| self.wanted[*at]).collect();
+        let plan = self.rest(&self.parts()?, &columns, 1)?;
+        Ok(Arc::new(CoalescePartitionsExec::new(plan)))
+    }
+
+    /// Hot rows, then files with the newest rows first.
+    fn parts(&self) -> Result<Vec<Part>> {
+        let mut files = self.table.prune(self.filter.as_ref())?;
+        files.sort_by_key(|f| std::cmp::Reverse(f.time_max));
+        let hot = self.table.has_hot().then_some(Part::Hot);
+        Ok(hot.into_iter().chain(files.into_iter().map(Part::File)).collect())
+    }
+
+    fn plan(&self, part: &Part, columns: &Vec<usize>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        match part {
+            Part::Hot => self.table.hot_plan(Some(columns)),
+            Part::File(file) => {
+                let files = [Arc::clone(file)];
+                self.table.file_plan(&files, self.filter.clone(), Some(columns), None, 1).map(Some)
+            }
+        }
+    }
+
+    fn rest(&self, parts: &[Part], columns: &Vec<usize>, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
+        let files: Vec<Arc<DataFile>> = parts
+            .iter()
+            .filter_map(|p| match p {
+                Part::Hot => None,
+                Part::File(file) => Some(Arc::clone(file)),
+            })
+            .collect();
+        let mut inputs = Vec::with_capacity(2);
+        if !files.is_empty() {
+            inputs.push(self.table.file_plan(&files, self.filter.clone(), Some(columns), None, partitions)?);
+        }
+        if matches!(parts.first(), Some(Part::Hot)) {
+            inputs.extend(self.table.hot_plan(Some(columns))?);
+        }
+        match inputs.len() {
+            0 => self.table.empty_plan(Some(columns)),
+            1 => Ok(inputs.remove(0)),
+            _ => UnionExec::try_new(inputs),
+        }
+    }
+
+    /// Reads parts in waves of as many as there are threads; returns what was found and the parts
+    /// that did not fit into memory.
+    async fn read_all(&self, context: &Arc<TaskContext>, held: &MemoryReservation) -> Result<(Latest, Vec<Part>)> {
+        let schema = self.table.schema().project(&self.wanted)?;
+        let latest = Arc::new(Mutex::new(Latest::new(self.question.clone(), &schema)?));
+        let mut parts = self.parts()?;
+        let skipped = MetricBuilder::new(&self.metrics).counter("files_skipped", 0);
+        let threads = context.session_config().target_partitions();
+        let mut done = 0;
+        while done < parts.len() {
+            let horizon = latest.lock().horizon();
+            let wave = &parts[done..(done + threads).min(parts.len())];
+            let mut tasks = JoinSet::new();
+            for (i, part) in wave.iter().cloned().enumerate() {
+                let (exec, latest, context) = (self.clone(), Arc::clone(&latest), Arc::clone(context));
+                let (held, skipped) = (held.new_empty(), skipped.clone());
+                tasks.spawn(async move { (i, exec.read(part, horizon, &latest, &context, held, &skipped).await) });
+            }
+            let mut found: Vec<Option<Read>> = wave.iter().map(|_| None).collect();
+            while let Some(joined) = tasks.join_next().await {
+                let (i, read) = joined.map_err(|e| DataFusionError::Internal(e.to_string()))?;
+                found[i] = Some(read?);
+            }
+            for read in found {
+                match read {
+                    Some(Read::Skipped) => done += 1,
+                    Some(Read::Rows(rows)) if held.try_grow(rows.bytes()).is_ok() => {
+                        let mut latest = latest.lock();
+                        rows.finish()?.iter().try_for_each(|b| latest.absorb(b))?;
+                        held.resize(latest.bytes());
+                        done += 1;
+                    }
+                    _ => {
+                        let latest = Arc::into_inner(latest).map(Mutex::into_inner);
+                        let latest = latest.ok_or_else(|| DataFusionError::Internal("a part is still read".into()))?;
+                        return Ok((latest, parts.split_off(done)));
+                    }
+                }
+            }
+        }
+        let latest = Arc::into_inner(latest).map(Mutex::into_inner);
+        let latest = latest.ok_or_else(|| DataFusionError::Internal("a part is still read".into()))?;
+        Ok((latest, Vec::new()))
+    }
+
+    async fn read(
+        &self,
+        part: Part,
+        horizon: Option<i64>,
+        known: &Mutex<Latest>,
+        context: &Arc<TaskContext>,
+        held: MemoryReservation,
+        skipped: &Count,
+    ) -> Result<Read> {
+        if let Part::File(file) = &part
+            && horizon.is_some_and(|h| file.time_max < h)
+            && !self.has_new_series(&part, known, context).await?
+        {
+            skipped.add(1);
+            return Ok(Read::Skipped);
+        }
+        let schema = self.table.schema().project(&self.wanted)?;
+        let mut found = Latest::new(self.question.clone(), &schema)?;
+        let Some(plan) = self.plan(&part, &self.wanted)? else { return Ok(Read::Skipped) };
+        let filter = self.filter.clone().map(|f| reassign_expr_columns(f, &schema)).transpose()?;
+        let mut batches = execute_stream(plan, Arc::clone(context))?;
+        while let Some(batch) = batches.try_next().await? {
+            let batch = match &filter {
+                Some(filter) => filter_record_batch(&batch, &true_rows(filter, &batch)?)?,
+                None => batch,
+            };
+            found.absorb(&batch)?;
+            if held.try_resize(found.bytes()).is_err() {
+                return Ok(Read::Overflow);
+            }
+        }
+        Ok(Read::Rows(found))
+    }
+
+    async fn has_new_series(&self, part: &Part, known: &Mutex<Latest>, context: &Arc<TaskContext>) -> Result<bool> {
+        let Some(plan) = self.plan(part, &self.key_columns)? else { return Ok(false) };
+        let schema = plan.schema();
+        let filter = self.filter.clone().map(|f| reassign_expr_columns(f, &schema)).transpose()?;
+        let keys: Vec<usize> = (0..self.key_count).collect();
+        let mut batches = execute_stream(plan, Arc::clone(context))?;
+        while let Some(batch) = batches.try_next().await? {
+            let batch = match &filter {
+                Some(filter) => filter_record_batch(&batch, &true_rows(filter, &batch)?)?,
+                None => batch,
+            };
+            if known.lock().has_new_group(&batch.project(&keys)?)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl DisplayAs for LatestExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schema = self.table.schema();
+        let keys: Vec<&str> =
+            self.question.keys.iter().map(|at| schema.field(self.wanted[*at]).name().as_str()).collect();
+        write!(f, "LatestExec: by=[{}], needs={}", keys.join(", "), self.question.needs.len())
+    }
+}
+
+impl ExecutionPlan for LatestExec {
+    fn name(&self) -> &'static str {
+        "LatestExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for expr in self.filter.iter().chain(self.question.needs.iter().flatten()) {
+            if f(expr)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let exec = self.clone();
+        let held = MemoryConsumer::new("LatestExec").register(context.memory_pool());
+        let schema = self.schema();
+        let found = async move {
+            let (latest, rest) = exec.read_all(&context, &held).await?;
+            let rows = latest.finish()?.into_iter().map(|b| Ok(b.project(&exec.output)?));
+            let rows = stream::iter(rows.collect::<Vec<Result<_>>>());
+            if rest.is_empty() {
+                return Ok::<_, DataFusionError>(rows.chain(stream::empty().boxed()));
+            }
+            let columns: Vec<usize> = exec.output.iter().map(|at| exec.wanted[*at]).collect();
+            let plan = exec.rest(&rest, &columns, context.session_config().target_partitions())?;
+            let plan = Arc::new(CoalescePartitionsExec::new(plan));
+            Ok(rows.chain(execute_stream(plan, context)?.boxed()))
+        };
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::once(found).try_flatten())))
+    }
+}
