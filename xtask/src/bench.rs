@@ -176,7 +176,9 @@ impl Server {
         let began = Instant::now();
         loop {
             let text = std::fs::read_to_string(&log)?;
-            if let Some(address) = text.split("ready url=\"http://").nth(1).and_then(|t| t.split('"').next()) {
+            if let Some(address) =
+                text.split("ready url=\"http://").nth(1).and_then(|t| t.split_once('"')).map(|(a, _)| a)
+            {
                 return Ok(Self { child, address: address.to_owned(), folder });
             }
             ensure!(began.elapsed() < Duration::from_secs(20), "the server did not start:\n{text}");

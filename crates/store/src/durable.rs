@@ -2,9 +2,10 @@
 //!
 //! On Linux `fdatasync` is what [`sync_data`] calls. macOS would need `F_FULLFSYNC`: not yet.
 
+mod power;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,13 +14,14 @@ use crate::error::{Error, Result};
 /// Makes the written bytes of `file` survive power loss.
 #[expect(clippy::disallowed_methods, reason = "this is the door to durability")]
 pub fn sync_data(file: &File, path: &Path) -> Result<()> {
-    file.sync_data().map_err(Error::io("cannot sync", path))
+    power::settle(file).and_then(|()| file.sync_data()).map_err(Error::io("cannot sync", path))
 }
 
 /// Makes names created, renamed or removed in `folder` survive power loss.
 #[expect(clippy::disallowed_methods, reason = "this is the door to durability")]
 pub fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|f| f.sync_all()).map_err(Error::io("cannot sync folder", folder))
+    let synced = power::settle_folder(folder).and_then(|()| File::open(folder)).and_then(|f| f.sync_all());
+    synced.map_err(Error::io("cannot sync folder", folder))
 }
 
 /// Creates `folder` and every missing parent, each name durable.
@@ -51,6 +53,8 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
 #[derive(Debug)]
 pub struct NewFile {
     file: File,
+    /// Bytes written so far.
+    at: u64,
     temporary: PathBuf,
     target: PathBuf,
     done: bool,
@@ -69,7 +73,7 @@ impl NewFile {
             .mode(mode)
             .open(&temporary)
             .map_err(Error::io("cannot create", &temporary))?;
-        Ok(Self { file, temporary, target, done: false })
+        Ok(Self { file, at: 0, temporary, target, done: false })
     }
 
     /// Syncs the bytes, gives the file its name and syncs the folder.
@@ -83,11 +87,13 @@ impl NewFile {
 
 impl Write for NewFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        power::write_at(&self.file, bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }
 
@@ -138,7 +144,12 @@ fn allocate_blocks(file: &File, bytes: u64) -> io::Result<()> {
 
 /// Writes `bytes` at `offset`; durable only after [`sync_data`].
 pub fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<()> {
-    file.write_all_at(bytes, offset).map_err(Error::io("cannot write", path))
+    power::write_at(file, bytes, offset).map_err(Error::io("cannot write", path))
+}
+
+/// Removes a file; its name may come back after power loss until the folder is synced.
+pub fn remove(path: &Path) -> Result<()> {
+    power::remove(path).map_err(Error::io("cannot remove", path))
 }
 
 /// Bytes that an unprivileged process can still write on the file system of `path`.

@@ -12,7 +12,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use model::limits;
@@ -59,7 +59,13 @@ impl Layout {
         if self.tmp().exists() {
             fs::remove_dir_all(self.tmp()).map_err(Error::io("cannot empty", &self.tmp()))?;
         }
-        durable::create_folders(&self.tmp())
+        durable::create_folders(&self.tmp())?;
+        // readers of the catalog may belong to another account: log and spilled rows are not theirs
+        for private in [self.log(), self.tmp()] {
+            let mode = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(&private, mode).map_err(Error::io("cannot set permissions of", &private))?;
+        }
+        Ok(())
     }
 }
 

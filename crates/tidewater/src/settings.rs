@@ -177,8 +177,14 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// Variables that are no settings.
-const OTHER_VARIABLES: [&str; 5] =
-    ["TIDEWATER_URL", "TIDEWATER_TOKEN", "TIDEWATER_CONFIG", "TIDEWATER_FAILPOINT", "TIDEWATER_AUTH_BOOTSTRAP_TOKEN"];
+const OTHER_VARIABLES: [&str; 6] = [
+    "TIDEWATER_URL",
+    "TIDEWATER_TOKEN",
+    "TIDEWATER_CONFIG",
+    "TIDEWATER_FAILPOINT",
+    "TIDEWATER_FAULT_DOOR",
+    "TIDEWATER_AUTH_BOOTSTRAP_TOKEN",
+];
 
 impl Setting {
     pub fn variable(&self) -> String {

@@ -105,7 +105,7 @@ enum Part {
 /// What became of one part.
 enum Read {
     Skipped,
-    Rows(Latest),
+    Rows(Box<Latest>),
     /// Memory ran short: the part and all after it are passed on whole.
     Overflow,
 }
@@ -281,7 +281,7 @@ impl LatestExec {
                 return Ok(Read::Overflow);
             }
         }
-        Ok(Read::Rows(found))
+        Ok(Read::Rows(Box::new(found)))
     }
 
     async fn has_new_series(&self, part: &Part, known: &Mutex<Latest>, context: &Arc<TaskContext>) -> Result<bool> {

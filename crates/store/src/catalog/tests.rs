@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use model::{Batch, BatchColumn, DatabaseName, ManualClock, Role, TableMode};
+use model::{Batch, BatchColumn, Clock, DatabaseName, ManualClock, Role, TableMode};
 
 use crate::{Store, StoreConfig, WriteRequest};
 
@@ -99,30 +99,176 @@ fn two_requests_create_column_x_with_different_types() {
     assert_eq!(rows(&store, "t"), Some(2));
 }
 
+/// An hour of a thousand quiet tables and a busy one on the manual clock, by hand: the thread that
+/// would flush is never asked, so every step happens at a known minute.
 #[test]
-fn an_hour_of_quiet_tables_makes_few_files() {
+fn a_thousand_quiet_tables_flushed_each_ten_seconds_would_be_100_files_a_second() {
+    const QUIET: usize = 1_000;
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::at(NOW);
-    let store = Store::open(config(folder.path()), Arc::new(clock.clone())).unwrap();
-    // in process: the flush thread of the store looks every 100 ms of real time at the manual clock
-    let quiet = 50;
+    let mut config = config(folder.path());
+    config.durability = crate::Durability::Process; // what is counted does not depend on it
+    config.busy_bytes = 64 << 10;
+    let store = Store::open(config, Arc::new(clock.clone())).unwrap();
+    let all: Vec<_> = (0..QUIET).flat_map(|t| request(&format!("quiet{t}"), &[NOW]).batches).collect();
+    let busy: Vec<i64> = (0..10_000).collect();
     for minute in 0..60 {
-        for table in 0..quiet {
-            store.write(request(&format!("quiet{table}"), &[NOW + minute * 60_000_000])).unwrap();
+        let now = NOW + minute * 60_000_000;
+        let mut quiet = request("quiet", &[]);
+        quiet.batches = all.clone();
+        quiet.batches.iter_mut().for_each(|b| b.time = vec![now].into());
+        store.write(quiet).unwrap();
+        store.write(request("busy", &busy.iter().map(|i| now + i).collect::<Vec<_>>())).unwrap();
+        clock.advance_us(60_000_000);
+        // the flush thread looks at the clock every 100 ms: wait until nothing is due any more
+        let began = std::time::Instant::now();
+        while due(&store, clock.now_us()) {
+            assert!(began.elapsed().as_secs() < 60, "the flush of minute {minute} does not end");
+            std::thread::yield_now();
         }
-        clock.advance_us(60_000_000);
-    }
-    let began = std::time::Instant::now();
-    while store.shared().hot_bytes() > 0 && began.elapsed().as_secs() < 20 {
-        clock.advance_us(60_000_000);
-        std::thread::yield_now();
     }
     let view = store.view();
-    let files: usize = view.tables.values().map(|t| t.files.len()).sum();
-    let total: usize = (0..quiet).map(|t| rows(&store, &format!("quiet{t}")).unwrap()).sum();
-    assert_eq!(total, 60 * quiet as usize);
-    // at most one flush a table each ten minutes, each of at most two hours
-    assert!(files <= 2 * 7 * quiet as usize + quiet as usize, "{files} files");
+    let files = |name: &str| view.table("db", name).unwrap().files.len();
+    let quiet: usize = (0..QUIET).map(|t| files(&format!("quiet{t}"))).sum();
+    let total: usize = (0..QUIET).map(|t| rows(&store, &format!("quiet{t}")).unwrap()).sum();
+    assert_eq!((total, rows(&store, "busy")), (60 * QUIET, Some(600_000)));
+    // a flush every ten minutes, over at most two hours of the day each; 360 000 by the busy rule
+    assert!((5 * QUIET..=12 * QUIET).contains(&quiet), "{quiet} files of quiet tables");
+    assert!((59..=120).contains(&files("busy")), "{} files of the busy table", files("busy"));
+    // whoever is due at one moment shares commits: far fewer snapshots than files
+    let snapshots = view.snapshot as usize;
+    assert!(snapshots <= 1_200, "{snapshots} snapshots for {quiet} files");
+}
+
+/// Whether some table has waited longer than it may.
+fn due(store: &Store, now: i64) -> bool {
+    let view = store.view();
+    let config = &store.shared().config;
+    let hot = store.shared().hot_tables.lock().clone();
+    let aged = |(id, since): (&model::TableId, &i64)| {
+        let bytes = view.tables.get(id).map_or(0, |t| t.hot.bytes());
+        let limit = if bytes >= config.busy_bytes { config.max_buffer_age_ms } else { config.max_quiet_age_ms };
+        now - since >= limit as i64 * 1_000
+    };
+    hot.iter().any(aged) || view.tables.values().any(|t| t.hot.sealed.is_some())
+}
+
+#[test]
+fn a_memory_check_fails_before_the_log_and_never_after_the_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut small = config(folder.path());
+    small.hot_budget_bytes = 1 << 20;
+    let store = Store::open(small.clone(), Arc::new(ManualClock::at(NOW))).unwrap();
+    store.write(request("t", &[1])).unwrap();
+    let before = store.view().published;
+    let large: Vec<i64> = (0..100_000).collect();
+    let error = store.write(request("t", &large)).unwrap_err();
+    assert_eq!(error.code(), model::Code::PayloadTooLarge, "{error}");
+    let medium: Vec<i64> = (0..10_000).collect();
+    let (mut stored, mut refused) = (1, None);
+    for _ in 0..100 {
+        match store.write(request("t", &medium)) {
+            Ok(_) => stored += medium.len(),
+            Err(error) => refused = Some(error),
+        }
+        if refused.is_some() {
+            break;
+        }
+    }
+    assert!(matches!(refused, Some(crate::Error::HotFull { .. })), "{refused:?}");
+    assert!(store.view().published > before);
+    drop(store);
+    let store = Store::open(small, Arc::new(ManualClock::at(NOW))).unwrap();
+    assert_eq!(rows(&store, "t"), Some(stored), "nothing that was refused is in the log");
+}
+
+#[test]
+fn a_request_resolved_before_a_drop_and_numbered_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.write(request("t", &[1])).unwrap();
+    let mut late = request("t", &[2]);
+    let crate::Resolution::Ready(resolved) = store.resolve(&mut late, &mut Vec::new()).unwrap() else {
+        panic!("the table exists");
+    };
+    let published = store.view().published;
+    store.drop_table(store.view().table("db", "t").unwrap().info.id).unwrap();
+    let (send, outcome) = std::sync::mpsc::sync_channel(1);
+    store.submit(resolved, None, None, move |o| send.send(o).unwrap()).unwrap();
+    assert!(matches!(outcome.recv().unwrap(), crate::Outcome::Stale), "it is resolved again and holds no number");
+    assert_eq!(store.view().published, published);
+    store.write(request("t", &[3])).unwrap();
+    assert_eq!(rows(&store, "t"), Some(1), "the new table has the new row alone");
+}
+
+#[test]
+fn lsn_100_inserted_before_99_sealed_at_100() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let store = &store;
+            scope.spawn(move || (0..100).for_each(|i| drop(store.write(request("t", &[writer * 1_000 + i])).unwrap())));
+        }
+        (0..20).for_each(|_| store.flush().unwrap());
+    });
+    let view = store.view();
+    let table = view.table("db", "t").unwrap();
+    assert!(table.flushed <= view.published && table.hot.lsn_min().is_none_or(|l| l > table.flushed));
+    drop(store);
+    assert_eq!(rows(&open(folder.path()), "t"), Some(400));
+}
+
+#[test]
+fn in_process_mode_a_flushed_row_is_younger_than_the_log_that_survives() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for i in 0..10 {
+        store.write(request("t", &[i])).unwrap();
+    }
+    store.flush().unwrap();
+    drop(store);
+    // power is lost: the files are durable, of the log nothing survived
+    for entry in std::fs::read_dir(folder.path().join("log")).unwrap().flatten() {
+        std::fs::remove_file(entry.path()).unwrap();
+    }
+    let store = open(folder.path());
+    let accepted = store.write(request("t", &[100])).unwrap();
+    assert!(accepted.lsn > store.view().table("db", "t").unwrap().flushed, "{:?}", accepted.lsn);
+    drop(store);
+    assert_eq!(rows(&open(folder.path()), "t"), Some(11), "the new row is above the watermark");
+}
+
+#[test]
+fn interned_ids_are_arrival_order_and_files_are_sorted_by_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for hosts in [["z", "é", "a"], ["a", "b", "z"]] {
+        let mut tagged = request("t", &[1, 2, 3]);
+        tagged.batches[0].columns.push(BatchColumn {
+            name: "host".into(),
+            role: Role::Tag,
+            array: Arc::new(arrow::array::DictionaryArray::<arrow::datatypes::UInt32Type>::from_iter(hosts)),
+        });
+        store.write(tagged).unwrap();
+        store.flush().unwrap();
+    }
+    let view = store.view();
+    let table = view.table("db", "t").unwrap();
+    let root = store.data_folder().join(&*view.database("db").unwrap().path).join(&*table.info.path);
+    let mut found = Vec::new();
+    for file in &table.files {
+        let reader = std::fs::File::open(root.join(&*file.path)).unwrap();
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(reader, 1_024).unwrap();
+        for batch in reader {
+            let column =
+                arrow::compute::cast(batch.unwrap().column_by_name("host").unwrap(), &arrow::datatypes::DataType::Utf8);
+            let column = column.unwrap();
+            let column = arrow::array::AsArray::as_string::<i32>(&column);
+            found.push(column.iter().map(|h| h.unwrap().to_owned()).collect::<Vec<_>>());
+        }
+    }
+    assert_eq!(found, [["a", "z", "é"], ["a", "b", "z"]]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 
 use model::{Lsn, limits};
@@ -158,7 +158,7 @@ impl LogWriter {
             let spare = (0..SPARES).map(|i| self.folder.join(format!("spare.{i}"))).find(|p| !p.exists());
             match spare {
                 Some(spare) if segment.bytes == limits::LOG_SEGMENT_BYTES => durable::rename(&path, &spare)?,
-                _ => fs::remove_file(&path).map_err(Error::io("cannot remove", &path))?,
+                _ => durable::remove(&path)?,
             }
             freed += 1;
         }

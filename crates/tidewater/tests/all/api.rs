@@ -252,3 +252,157 @@ fn a_keyed_request_is_stored_once_also_after_a_crash_and_a_flush() {
     });
     assert_eq!(server.rows("SELECT sum(v) FROM m"), json!([[13]]));
 }
+
+#[test]
+fn t05_every_unit_of_time_reaches_its_own_instant_and_hour() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let instants = [
+        (1_700_000_000, "2023-11-14T22:13:20Z"),
+        (1_700_000_000_123, "2023-11-14T22:13:20.123Z"),
+        (1_700_000_000_123_456, "2023-11-14T22:13:20.123456Z"),
+        (1_700_000_000_123_456_789, "2023-11-14T22:13:20.123456Z"),
+        (-1, "1969-12-31T23:59:59Z"),
+        (-2_208_988_800, "1900-01-01T00:00:00Z"),
+        (-2_208_988_800_000, "1900-01-01T00:00:00Z"),
+    ];
+    let times: Vec<i64> = instants.iter().map(|(t, _)| *t).collect();
+    let numbers: Vec<i64> = (0..times.len() as i64).collect();
+    let body = super::harness::columnar("t", &[("time", &times), ("n", &numbers)]);
+    assert_eq!(server.send("POST", "/api/v1/write/msgpack", &[], &body).status, 204);
+    let expected: Vec<_> = instants.iter().map(|(_, text)| json!([text])).collect();
+    assert_eq!(server.rows("SELECT time FROM t ORDER BY n"), json!(expected));
+    server.flush();
+    assert_eq!(server.rows("SELECT time FROM t ORDER BY n"), json!(expected));
+    let in_hour = "SELECT count(*) FROM t WHERE time >= '1969-12-31T23:00:00Z' AND time < '1970-01-01T00:00:00Z'";
+    assert_eq!(server.rows(in_hour), json!([[1]]));
+}
+
+#[test]
+fn t06_lines_with_other_fields_leave_nulls_and_never_zeros() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("t a=1i 1000\nt b=2.5 2000\nt c=\"x\",d=true 3000");
+    let rows = json!([[1, null, null, null], [null, 2.5, null, null], [null, null, "x", true]]);
+    assert_eq!(server.rows("SELECT a, b, c, d FROM t ORDER BY time"), rows);
+    server.flush();
+    assert_eq!(server.rows("SELECT a, b, c, d FROM t ORDER BY time"), rows);
+}
+
+#[test]
+fn t07_every_spelling_of_a_precision_scales_and_a_bad_one_is_400() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let expected = json!([["2023-11-14T22:00:00Z"]]);
+    let second = 1_699_999_200_i64;
+    for (i, (route, precision, time)) in [
+        ("/write?db=p", "n", second * 1_000_000_000),
+        ("/write?db=p", "ns", second * 1_000_000_000),
+        ("/write?db=p", "u", second * 1_000_000),
+        ("/write?db=p", "us", second * 1_000_000),
+        ("/write?db=p", "%C2%B5", second * 1_000_000),
+        ("/write?db=p", "ms", second * 1_000),
+        ("/write?db=p", "s", second),
+        ("/write?db=p", "m", second / 60),
+        ("/write?db=p", "h", second / 3_600),
+        ("/api/v2/write?org=o&bucket=p", "us", second * 1_000_000),
+        ("/api/v2/write?org=o&bucket=p", "s", second),
+        ("/api/v3/write_lp?db=p", "millisecond", second * 1_000),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let body = format!("t{i} v=1 {time}");
+        let reply = server.send("POST", &format!("{route}&precision={precision}"), &[], body.as_bytes());
+        assert_eq!(reply.status, 204, "{route} {precision}: {}", String::from_utf8_lossy(&reply.body));
+        assert_eq!(server.rows(&format!("SELECT time FROM p.t{i}")), expected, "{route} {precision}");
+    }
+    let bad = server.send("POST", "/write?db=p&precision=fortnight", &[], b"t v=1 1");
+    assert_eq!(bad.status, 400);
+}
+
+#[test]
+fn t08_names_and_strings_with_escapes_come_back_as_they_were() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let long = "y".repeat(64 << 10);
+    let body = format!(
+        "# a comment\r\nmy\\ table,the\\ tag=a\\,b\\=c\\ d s=\"say \\\"hi\\\" \\\\ there\",l=\"{long}\" 1000\r\n\r\n"
+    );
+    server.lines(&body);
+    let row = server.rows("SELECT \"the tag\", s, length(l) FROM \"my table\"");
+    assert_eq!(row, json!([["a,b=c d", "say \"hi\" \\ there", 65_536]]));
+    let open = server.send("POST", "/api/v1/write/line-protocol", &[], b"ok v=1 1\nbad s=\"never closed\n");
+    assert_eq!((open.status, open.json()["rows_stored"].as_i64()), (400, Some(1)));
+}
+
+#[test]
+fn t13_a_row_map_without_h_keeps_its_host_tag() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    // {"m":"t","t":1700000000000,"tags":{"host":"web1"},"fields":{"v":1}}
+    let mut body = vec![0x84, 0xa1, b'm', 0xa1, b't', 0xa1, b't', 0xcf];
+    body.extend(1_700_000_000_000_u64.to_be_bytes());
+    body.extend(b"\xa4tags\x81\xa4host\xa4web1\xa6fields\x81\xa1v\x01");
+    assert_eq!(server.send("POST", "/api/v1/write/msgpack", &[], &body).status, 204);
+    assert_eq!(server.rows("SELECT host, v FROM t"), json!([["web1", 1]]));
+}
+
+#[test]
+fn t17_a_client_that_leaves_in_mid_upload_stores_nothing() {
+    use std::io::Write;
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("t v=0i 1");
+    let mut stream = std::net::TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
+    let half = "t v=1i 2\nt v=2i 3\n";
+    write!(
+        stream,
+        "POST /api/v1/write/line-protocol HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 1000\r\n\r\n{half}",
+        super::harness::TOKEN
+    )
+    .unwrap();
+    drop(stream);
+    super::harness::eventually("the connection is gone", || {
+        String::from_utf8(server.get("/metrics").body).unwrap().contains("tidewater_http_connections 1\n")
+    });
+    assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[1]]));
+}
+
+#[test]
+fn t12_writers_with_other_schemas_on_one_table_at_once_leave_it_readable() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["ingest.max_quiet_age_ms=50", "ingest.max_buffer_age_ms=50"]);
+    let stored: i64 = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..4)
+            .map(|w| {
+                let server = &server;
+                scope.spawn(move || {
+                    let value = |i: i64| match w {
+                        0 => format!("{i}i"),
+                        1 => format!("{i}.5"),
+                        2 => format!("\"{i}\""),
+                        _ => "true".into(),
+                    };
+                    let write = |i: i64| {
+                        let line = format!("t,w=w{w} v={},own{w}_{}=1i {}", value(i), i % 50, w * 1_000_000 + i);
+                        server.send("POST", "/api/v1/write/line-protocol", &[], line.as_bytes())
+                    };
+                    let mut stored = 0;
+                    for i in 0..200 {
+                        let reply = write(i);
+                        let text = String::from_utf8_lossy(&reply.body).into_owned();
+                        assert!(matches!(reply.status, 204 | 400), "{text}");
+                        assert!(reply.status == 204 || text.contains("retype the column"), "{text}");
+                        stored += i64::from(reply.status == 204);
+                    }
+                    stored
+                })
+            })
+            .collect();
+        writers.into_iter().map(|w| w.join().unwrap()).sum()
+    });
+    assert!(stored >= 200, "one type wins: {stored}");
+    server.flush();
+    assert_eq!(server.rows("SELECT count(*), count(v) FROM t"), json!([[stored, stored]]));
+}

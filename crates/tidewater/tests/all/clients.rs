@@ -19,3 +19,20 @@ fn duckdb_reads_the_catalog_live_and_finds_no_fault_in_it() {
     assert!(server.stop().is_some_and(|s| s.success()));
     python("catalog_check.py", &[data.to_str().unwrap()]);
 }
+
+#[test]
+fn duckdb_of_another_account_without_write_permission_reads_while_the_server_writes() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines("t v=1i 1\nt v=2i 2");
+    server.flush();
+    // the folder above belongs to the test; the server's own is made for its group
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("the folder is ours");
+    let data = server.data();
+    let said = python("other_account.py", &[data.to_str().unwrap(), "2"]);
+    println!("{said}");
+    server.lines("t v=3i 3");
+    server.flush();
+    python("other_account.py", &[data.to_str().unwrap(), "3"]);
+}

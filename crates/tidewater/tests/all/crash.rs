@@ -155,7 +155,13 @@ fn t20_t22_kill_9_at_any_moment_loses_nothing_and_doubles_nothing() {
     for cycle in 0..cycles {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let phase = (cycle % 2 == 0).then(|| PHASES[(cycle / 2) % PHASES.len()]);
-        let env: Vec<(&str, &str)> = phase.iter().map(|(_, point)| ("TIDEWATER_FAILPOINT", *point)).collect();
+        let mut env: Vec<(&str, &str)> = phase.iter().map(|(_, point)| ("TIDEWATER_FAILPOINT", *point)).collect();
+        // kill -9 keeps the page cache; behind this door it takes along whatever was not synced
+        let loses_power = cycle / 2 / PHASES.len() % 2 == 1 || cycle % 4 == 3;
+        if loses_power {
+            env.push(("TIDEWATER_FAULT_DOOR", "power"));
+            *kills.entry("of these with power lost").or_default() += 1;
+        }
         match Server::try_start(dir.path(), &FAST, &env) {
             Ok(mut server) => {
                 let until =
@@ -231,4 +237,18 @@ fn the_oracle_sees_a_planted_loss_and_a_planted_duplicate() {
     let mut ghost = good;
     ghost.extend([row("lines", (0, 9), ROWS)]);
     assert!(judge(&known, &ghost).unwrap_err().contains("never sent"));
+}
+
+#[test]
+fn the_power_door_takes_what_was_not_synced() {
+    for (door, stored) in [("", 1), ("power", 0)] {
+        let dir = folder();
+        // process durability answers before the sync; the process ends when the sync would begin
+        let env = [("TIDEWATER_FAILPOINT", "log.sync.before:1"), ("TIDEWATER_FAULT_DOOR", door)];
+        let mut server = Server::try_start(dir.path(), &["ingest.durability=process"], &env).expect("it starts");
+        server.lines("t v=1i 1");
+        assert!(server.wait_end(Duration::from_secs(10)).is_some());
+        let server = Server::start(dir.path(), &[]);
+        assert_eq!(server.rows("SELECT count(*) FROM t"), serde_json::json!([[stored]]), "door {door:?}");
+    }
 }

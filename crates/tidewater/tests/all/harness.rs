@@ -63,7 +63,7 @@ impl Server {
         loop {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             let text = text.get(already..).unwrap_or_default().to_owned();
-            if let Some(url) = text.split("ready url=\"").nth(1).and_then(|t| t.split('"').next()) {
+            if let Some(url) = text.split("ready url=\"").nth(1).and_then(|t| t.split_once('"')).map(|(u, _)| u) {
                 let agent = ureq::Agent::config_builder()
                     .http_status_as_error(false)
                     .timeout_global(Some(Duration::from_secs(60)))

@@ -3,6 +3,7 @@
 mod api;
 mod clients;
 mod crash;
+mod faults;
 mod harness;
 mod operation;
 mod queries;

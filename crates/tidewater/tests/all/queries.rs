@@ -399,3 +399,99 @@ fn lastpoint_keeps_every_tie() {
     let one = server.rows(&ranked("row_number"));
     assert_eq!((&one[0][1], &one[1][1]), (&json!(1), &json!(1)));
 }
+
+#[test]
+fn t37_a_failure_after_rows_were_sent_aborts_the_body() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    // the last of many batches cannot be converted
+    let sql =
+        "SELECT CAST(CASE WHEN value = 1999999 THEN 'x' ELSE '1' END AS BIGINT) v FROM generate_series(1, 2000000)";
+    let body = json!({"sql": sql}).to_string();
+    for (path, begins) in
+        [("/api/v1/query", &b"{\"success\":true"[..]), ("/api/v1/query/arrow", &b"\xff\xff\xff\xff"[..])]
+    {
+        let answer = raw(&server, path, &body);
+        let text = String::from_utf8_lossy(&answer[..answer.len().min(2_000)]).into_owned();
+        assert!(text.starts_with("HTTP/1.1 200"), "rows were on their way: {text}");
+        assert!(answer.windows(begins.len()).any(|w| w == begins), "{path}: {text}");
+        assert!(!answer.ends_with(b"0\r\n\r\n"), "{path}: the body ends as if it were whole");
+        let client = server.try_send("POST", path, &[], body.as_bytes());
+        assert!(client.is_err(), "{path}: a client takes the answer for whole");
+    }
+    assert_eq!(server.rows("SELECT 1"), json!([[1]]), "the server goes on");
+}
+
+/// Everything that comes back on one connection until the server closes it.
+fn raw(server: &Server, path: &str, body: &str) -> Vec<u8> {
+    use std::io::{Read, Write};
+    let mut stream =
+        std::net::TcpStream::connect(server.url.trim_start_matches("http://")).expect("the server listens");
+    let token = super::harness::TOKEN;
+    let length = body.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .expect("the request is sent");
+    let mut answer = Vec::new();
+    // a reset is one way to abort
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
+#[test]
+fn queries_together_keep_to_their_memory_spill_and_leave_no_file() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["memory.budget=256MiB", "query.temp_bytes=64MiB"]);
+    // a sort of about 160 MB and a hash table of a million groups do not fit into the share of queries
+    let sort = "SELECT value, repeat('x', 60) FROM generate_series(1, 2000000) ORDER BY value % 1000003 LIMIT 5 OFFSET 1999990";
+    let groups =
+        "SELECT count(*) FROM (SELECT value % 3000000 k, count(*) n FROM generate_series(1, 3000000) GROUP BY 1) t";
+    std::thread::scope(|scope| {
+        for sql in [sort, groups, sort, groups] {
+            let server = &server;
+            scope.spawn(move || {
+                let reply = server.query_with(sql, &[]);
+                let body = reply.json();
+                let fair = reply.status == 200 || body["code"] == "memory_limit";
+                assert!(fair, "{sql}: {} {body}", reply.status);
+            });
+        }
+    });
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("the server runs");
+    let peak =
+        status.lines().find(|l| l.starts_with("VmHWM:")).and_then(|l| l.split_whitespace().nth(1)).unwrap_or("0");
+    let peak_mib = peak.parse::<u64>().expect("a number") >> 10;
+    assert!(peak_mib < 768, "{peak_mib} MiB resident with a budget of 256 MiB");
+    let left = || -> usize {
+        let mut folders = vec![server.data().join("tmp")];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.path().is_dir() { folders.push(entry.path()) } else { files += 1 }
+            }
+        }
+        files
+    };
+    super::harness::eventually("temporary files go", || left() == 0);
+    server.lines("t v=1i 1");
+    assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[1]]), "small queries and writes go on");
+}
+
+#[test]
+fn t30_answers_are_utc_whatever_the_servers_zone() {
+    let dir = folder();
+    let zone = [("TZ", "America/New_York")];
+    let server = Server::try_start(dir.path(), &[], &zone).expect("it starts");
+    server.lines("t v=1i 1710054000000000000"); // 2024-03-10T07:00:00Z, the hour New York springs forward
+    assert_eq!(
+        server.rows("SELECT time, date_trunc('day', time) FROM t"),
+        json!([["2024-03-10T07:00:00Z", "2024-03-10T00:00:00Z"]])
+    );
+    for literal in
+        ["2024-03-10T07:00:00Z", "2024-03-10 07:00:00", "2024-03-10T03:00:00-04:00", "2024-03-10T12:30:00+05:30"]
+    {
+        assert_eq!(server.rows(&format!("SELECT count(*) FROM t WHERE time = '{literal}'")), json!([[1]]), "{literal}");
+    }
+}
