@@ -20,6 +20,11 @@ pub enum What {
         #[arg(long, default_value_t = 8)]
         seconds: u64,
     },
+    /// Milliseconds from the start of the process until it is ready, by live files
+    Start {
+        #[arg(long, default_value_t = 10_000)]
+        files: u64,
+    },
     /// The fourteen queries beside DuckDB in process; writes and /health under a heavy query
     Query {
         /// Measured runs of each query on each side, after one that warms up
@@ -42,7 +47,34 @@ pub fn run(what: &What) -> Result<()> {
     match what {
         What::Ingest { seconds } => ingest(*seconds),
         What::Query { runs } => query(*runs),
+        What::Start { files } => start(*files),
     }
+}
+
+/// Live files that one flush makes: rows of this many hours.
+const HOURS_A_FLUSH: u64 = 12;
+
+fn start(files: u64) -> Result<()> {
+    let mut server = Server::start("power")?;
+    println!("| live files | ready ms (median of 5) | RSS MiB |\n|---|---|---|");
+    let mut made = 0;
+    for wanted in [0, files / 10, files] {
+        while made < wanted {
+            let hour = |h: u64| format!("bench,host=h{h} v={h}i {}\n", (460_000 + made + h) * 3_600_000_000_000);
+            let body: String = (0..HOURS_A_FLUSH).map(hour).collect();
+            server.ask("POST", "/api/v1/write/line-protocol", body.as_bytes())?;
+            server.ask("POST", "/api/v1/write/line-protocol/flush", b"")?;
+            made += HOURS_A_FLUSH;
+        }
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            server = server.restart()?;
+            times.push(server.ready_after.as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        println!("| {made} | {:.0} | {} |", times[2], server.memory_mib("VmRSS:")?);
+    }
+    Ok(())
 }
 
 fn query(runs: u32) -> Result<()> {
@@ -146,6 +178,7 @@ fn client(address: &str, shape: &Shape, stop: &AtomicBool, requests: &AtomicU64)
 struct Server {
     child: Child,
     address: String,
+    ready_after: Duration,
     folder: Folder,
 }
 
@@ -153,6 +186,9 @@ struct Folder(std::path::PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        if self.0.as_os_str().is_empty() {
+            return; // handed on to the next server
+        }
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
@@ -162,7 +198,20 @@ impl Server {
         let folder = Folder(target().join("bench-data"));
         let _ = std::fs::remove_dir_all(&folder.0);
         std::fs::create_dir_all(&folder.0)?;
+        Self::start_in(folder, durability)
+    }
+
+    /// Ends the process as a signal does and starts another on the same folder.
+    fn restart(mut self) -> Result<Self> {
+        run_command(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
+        self.child.wait()?;
+        let folder = Folder(std::mem::take(&mut self.folder.0));
+        Self::start_in(folder, "power")
+    }
+
+    fn start_in(folder: Folder, durability: &str) -> Result<Self> {
         let log = folder.0.join("log");
+        let began = Instant::now();
         let child = Command::new(target().join("release/tidewater"))
             .args(["serve", "--set", "server.port=0", "--set"])
             .arg(format!("storage.local_path={}", folder.0.join("data").display()))
@@ -173,13 +222,12 @@ impl Server {
             .current_dir(root())
             .spawn()
             .context("cannot start the server")?;
-        let began = Instant::now();
         loop {
             let text = std::fs::read_to_string(&log)?;
             if let Some(address) =
                 text.split("ready url=\"http://").nth(1).and_then(|t| t.split_once('"')).map(|(a, _)| a)
             {
-                return Ok(Self { child, address: address.to_owned(), folder });
+                return Ok(Self { child, address: address.to_owned(), ready_after: began.elapsed(), folder });
             }
             ensure!(began.elapsed() < Duration::from_secs(20), "the server did not start:\n{text}");
             std::thread::yield_now();
@@ -198,8 +246,12 @@ impl Server {
     }
 
     fn peak_rss_mib(&self) -> Result<u64> {
+        self.memory_mib("VmHWM:")
+    }
+
+    fn memory_mib(&self, what: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|l| l.starts_with("VmHWM:")).context("no VmHWM")?;
+        let line = status.lines().find(|l| l.starts_with(what)).with_context(|| format!("no {what}"))?;
         Ok(line.split_whitespace().nth(1).context("no value")?.parse::<u64>()? >> 10)
     }
 }

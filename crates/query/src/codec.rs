@@ -16,6 +16,7 @@ use datafusion_proto::bytes::{
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
 use crate::adapter::ByFieldId;
+use crate::hot::HotExec;
 use crate::lastpoint::LatestExec;
 
 /// # Errors
@@ -41,7 +42,7 @@ pub fn decode(bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn ExecutionPl
     Ok(bound.data)
 }
 
-/// The one node of our own: it leaves as the ordinary scan of the same rows.
+/// Nodes of our own leave as ordinary scans of the same rows.
 #[derive(Debug)]
 struct Codec;
 
@@ -62,10 +63,14 @@ impl PhysicalExtensionCodec for Codec {
         out: &mut Vec<u8>,
         _: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
-        let Some(latest) = node.downcast_ref::<LatestExec>() else {
+        let ordinary = if let Some(latest) = node.downcast_ref::<LatestExec>() {
+            latest.whole()?
+        } else if let Some(hot) = node.downcast_ref::<HotExec>() {
+            Arc::clone(&hot.rows)
+        } else {
             return Err(DataFusionError::NotImplemented(format!("{} cannot leave the process", node.name())));
         };
-        out.extend(encode(latest.whole()?)?);
+        out.extend(encode(ordinary)?);
         Ok(())
     }
 }

@@ -12,6 +12,8 @@ pub mod engine;
 mod functions;
 /// The allow-list over the syntax tree.
 pub mod guard;
+/// Hot rows with exact statistics.
+mod hot;
 /// The last row of each series without reading every row.
 mod lastpoint;
 /// Names that results show: stored case, aliases, DuckDB's names of expressions.

@@ -35,6 +35,7 @@ use store::hot::Chunk;
 use store::view::{DataFile, Table};
 
 use crate::adapter::ByFieldId;
+use crate::hot::HotExec;
 
 /// Where plans say that files are; the runtime maps it to the store's folder.
 pub const STORE_URL: &str = "tidewater://store/";
@@ -129,7 +130,15 @@ impl TableScan {
         if batches.is_empty() {
             return Ok(None);
         }
-        Ok(Some(MemorySourceConfig::try_new_exec(&[batches], schema, None)?))
+        let mut statistics = Statistics::new_unknown(&schema);
+        statistics.num_rows = Precision::Exact(self.table.hot.rows());
+        let bounds = self.table.hot.chunks().map(|c| (c.time_min, c.time_max));
+        let bounds = bounds.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        if let (Some((min, max)), Some((at, _))) = (bounds, schema.column_with_name(TIME)) {
+            statistics.column_statistics[at] = time_statistics(min, max);
+        }
+        let rows = MemorySourceConfig::try_new_exec(&[batches], schema, None)?;
+        Ok(Some(Arc::new(HotExec::new(rows, statistics))))
     }
 
     pub fn has_hot(&self) -> bool {

@@ -17,6 +17,8 @@ pub struct StoreConfig {
     pub log_max_bytes: u64,
     /// Writes stop with 507 below this much free space.
     pub min_free_bytes: u64,
+    /// Disk space held in reserve for flush, catalog and expiry.
+    pub ballast_bytes: u64,
     /// Age after which catalog snapshots expire.
     pub snapshot_age_ms: u64,
     /// What a write gets when it does not say: fdatasync before the answer, or not.
@@ -35,6 +37,7 @@ impl StoreConfig {
             flush_bytes: hot_budget_bytes / 4,
             log_max_bytes: 1 << 30,
             min_free_bytes: hot_budget_bytes as u64 + (512 << 20),
+            ballast_bytes: 0,
             snapshot_age_ms: 300_000,
             durability: Durability::Power,
         }

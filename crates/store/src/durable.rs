@@ -153,8 +153,17 @@ pub fn remove(path: &Path) -> Result<()> {
 }
 
 /// Bytes that an unprivileged process can still write on the file system of `path`.
-#[expect(unsafe_code, reason = "std has no statvfs")]
 pub fn free_bytes(path: &Path) -> Result<u64> {
+    statvfs(path).map(|stat| stat.f_bavail as u64 * stat.f_frsize as u64)
+}
+
+/// Bytes of the file system of `path`.
+pub fn total_bytes(path: &Path) -> Result<u64> {
+    statvfs(path).map(|stat| stat.f_blocks as u64 * stat.f_frsize as u64)
+}
+
+#[expect(unsafe_code, reason = "std has no statvfs")]
+fn statvfs(path: &Path) -> Result<libc::statvfs> {
     use std::os::unix::ffi::OsStrExt;
     let c = std::ffi::CString::new(path.as_os_str().as_bytes())
         .map_err(|e| Error::io("cannot stat", path)(io::Error::other(e)))?;
@@ -162,7 +171,7 @@ pub fn free_bytes(path: &Path) -> Result<u64> {
     let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: `c` ends in NUL and `stat` outlives the call
     match unsafe { libc::statvfs(c.as_ptr(), &mut stat) } {
-        0 => Ok(stat.f_bavail as u64 * stat.f_frsize as u64),
+        0 => Ok(stat),
         _ => Err(Error::io("cannot stat", path)(io::Error::last_os_error())),
     }
 }

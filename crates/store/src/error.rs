@@ -16,6 +16,8 @@ pub enum Error {
     HotFull { budget: usize },
     #[error("the request decodes to {bytes} bytes; at most {max} fit (a quarter of the memory for hot rows); split it")]
     RequestTooLarge { bytes: usize, max: usize },
+    #[error("table {0:?} cannot be flushed and has its share of memory; see the server's log, then write again")]
+    TableStuck(String),
     #[error("the write queue is full; try again in a second")]
     QueueFull,
     #[error("writes are not accepted: {0}")]
@@ -52,7 +54,7 @@ impl Error {
             Error::Churn(_) => Code::SchemaChurn,
             Error::HotFull { .. } | Error::QueueFull => Code::Overloaded,
             Error::RequestTooLarge { .. } => Code::PayloadTooLarge,
-            Error::WritesUnavailable(_) => Code::WriteServiceUnavailable,
+            Error::WritesUnavailable(_) | Error::TableStuck(_) => Code::WriteServiceUnavailable,
             Error::DiskFull { .. } => Code::DiskFull,
             Error::Tables => Code::TableLimit,
             Error::DatabaseExists(_) => Code::DatabaseExists,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 
 use model::{Lsn, TableId, TableSchema};
@@ -11,11 +12,15 @@ use crate::catalog::{Committer, FlushedTable, Job};
 use crate::error::{Error, Result};
 use crate::hot::Generation;
 use crate::shared::{Counters, Shared};
+use crate::side::SideLog;
 use crate::view::{TableInfo, View};
 use crate::{failpoint, file, random, seal};
 
 /// Share of the budget past which the largest tables are flushed whatever their age.
 const PRESSURE: f64 = 0.6;
+
+/// Seconds between two tries of a table whose flush fails: its writers wait for it.
+const MAX_BACKOFF_S: i64 = 10;
 
 /// Decides which tables are due and flushes them. Plain calls; the thread and its timer are outside.
 #[derive(Debug)]
@@ -23,6 +28,7 @@ pub struct Flusher {
     shared: Arc<Shared>,
     /// Tables whose last flush failed: when to try again (UTC microseconds) and how often it failed.
     failed: HashMap<TableId, (i64, u32)>,
+    side: SideLog,
 }
 
 /// A sealed generation whose files are durable, waiting for its commit.
@@ -34,18 +40,33 @@ struct Written {
 }
 
 impl Flusher {
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, failed: HashMap::new() }
+    pub fn new(shared: Arc<Shared>, side: SideLog) -> Self {
+        Self { shared, failed: HashMap::new(), side }
+    }
+
+    /// Goes on with the side log that was recovered.
+    pub fn resume_side(&mut self, side: SideLog) {
+        self.side = side;
     }
 
     /// Flushes what is due at `now_us` and says below which LSN the log is no longer needed.
     pub fn run_once(&mut self, now_us: i64, committer: &Committer) -> Option<Lsn> {
         let due = self.due(now_us);
-        if due.is_empty() {
+        let long_log = self.has_long_log();
+        if due.is_empty() && !long_log {
             return None;
         }
         self.flush(&due, now_us, committer);
-        Some(self.needed())
+        if long_log && let Err(error) = self.side.copy_oldest(&self.shared) {
+            tracing::warn!(%error, "an old segment of the log could not be copied aside; tried again");
+        }
+        let needed = self.needed();
+        self.side.free_below(self.oldest_hot(), &self.shared);
+        Some(needed)
+    }
+
+    fn has_long_log(&self) -> bool {
+        self.shared.log_bytes.load(Ordering::Relaxed) > self.shared.config.log_max_bytes
     }
 
     /// Flushes every table with hot rows, due or not. Returns the tables that failed.
@@ -61,9 +82,11 @@ impl Flusher {
         let view = self.shared.view();
         let hot: Vec<(TableId, i64)> = self.shared.hot_tables.lock().iter().map(|(t, s)| (*t, *s)).collect();
         let pressed = self.shared.hot_bytes() as f64 > config.hot_budget_bytes as f64 * PRESSURE;
-        let long_log = self.shared.log_bytes.load(std::sync::atomic::Ordering::Relaxed) > config.log_max_bytes;
-        let oldest =
-            if long_log { hot.iter().filter_map(|(t, _)| view.tables.get(t)?.hot.lsn_min()).min() } else { None };
+        let oldest = if self.has_long_log() {
+            hot.iter().filter_map(|(t, _)| view.tables.get(t)?.hot.lsn_min()).min()
+        } else {
+            None
+        };
         let mut due = Vec::new();
         for (id, since) in hot {
             if self.failed.get(&id).is_some_and(|(retry, _)| now_us < *retry) {
@@ -74,7 +97,9 @@ impl Flusher {
             let aged = now_us.saturating_sub(since) >= limit as i64 * 1_000;
             let pins = || oldest.is_some_and(|o| view.tables.get(&id).and_then(|t| t.hot.lsn_min()) == Some(o));
             let retrying = self.failed.contains_key(&id);
-            if aged || bytes >= config.flush_bytes || (pressed && bytes >= config.busy_bytes) || retrying || pins() {
+            // smaller tables that hold an old segment are copied aside instead
+            let is_busy = bytes >= config.busy_bytes;
+            if aged || bytes >= config.flush_bytes || (is_busy && (pressed || pins())) || retrying {
                 due.push(id);
             }
         }
@@ -89,9 +114,7 @@ impl Flusher {
         let mut waiting = Vec::new();
         for id in tables {
             match self.write(*id, now_us) {
-                Ok(None) => {
-                    self.failed.remove(id);
-                }
+                Ok(None) => self.succeed(*id),
                 Ok(Some(written)) => {
                     let (reply, answer) = sync_channel(1);
                     let Written { flushed, bytes, rows, paths } = written;
@@ -108,19 +131,23 @@ impl Flusher {
         for (id, bytes, rows, paths, answer) in waiting {
             match answer.recv() {
                 Ok(Ok(())) => {
-                    self.failed.remove(&id);
+                    self.succeed(id);
                     self.shared.release(bytes);
                     let counters = &self.shared.counters;
                     Counters::add(&counters.flushes, 1);
                     Counters::add(&counters.flushed_rows, rows);
                     Counters::add(&counters.flushed_files, paths.len() as u64);
-                    counters
-                        .last_flush_us
-                        .store(self.shared.clock.now_us() as u64, std::sync::atomic::Ordering::Relaxed);
+                    counters.last_flush_us.store(self.shared.clock.now_us() as u64, Ordering::Relaxed);
                 }
                 Ok(Err(error)) => self.fail(id, now_us, &error, &paths),
                 Err(_) => self.fail(id, now_us, &Error::Inconsistent("the catalog's thread has ended".into()), &paths),
             }
+        }
+    }
+
+    fn succeed(&mut self, table: TableId) {
+        if self.failed.remove(&table).is_some() {
+            self.shared.failing.lock().remove(&table);
         }
     }
 
@@ -130,8 +157,13 @@ impl Flusher {
             let _ = std::fs::remove_file(path);
         }
         let times = self.failed.get(&table).map_or(1, |(_, n)| n + 1);
-        let backoff_s = 1i64 << times.min(6).saturating_sub(1);
-        self.failed.insert(table, (now_us + backoff_s.min(60) * 1_000_000, times));
+        let backoff_s = (1i64 << times.min(6).saturating_sub(1)).min(MAX_BACKOFF_S);
+        self.failed.insert(table, (now_us + backoff_s * 1_000_000, times));
+        self.shared.failing.lock().insert(table);
+        if error.code() == model::Code::DiskFull && self.shared.ballast.give_up() {
+            Counters::add(&self.shared.counters.ballast_given_up, 1);
+            tracing::warn!("the disk is full: the reserve is given up so that rows can be flushed");
+        }
         Counters::add(&self.shared.counters.flush_failures, 1);
         tracing::error!(%table, %error, times, backoff_s, "flush failed; its rows stay in the log and in memory");
     }
@@ -213,8 +245,13 @@ impl Flusher {
         sealed
     }
 
-    /// The oldest LSN that some hot row or some request on its way still needs.
+    /// The oldest LSN that the main log still has to hold.
     pub fn needed(&self) -> Lsn {
+        self.oldest_hot().max(Lsn(self.side.covered().0 + 1))
+    }
+
+    /// The oldest LSN that some hot row or some request on its way still needs.
+    fn oldest_hot(&self) -> Lsn {
         let hot: Vec<TableId> = self.shared.hot_tables.lock().keys().copied().collect();
         let view = self.shared.view();
         let failed = self.failed.keys().copied();

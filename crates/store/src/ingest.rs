@@ -129,6 +129,9 @@ impl Store {
             resolved.parts.iter().flat_map(|p| &p.columns).map(|(_, a)| a.get_buffer_memory_size()).sum();
         let bytes = arrays + resolved.parts.len() * 256;
         let shared = self.shared();
+        let view = shared.view();
+        resolved.epochs.iter().try_for_each(|(table, _)| shared.check_table(&view, *table))?;
+        drop(view);
         shared.reserve(bytes)?;
         let returning = std::sync::Arc::clone(shared);
         let pending = Pending {

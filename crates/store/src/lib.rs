@@ -25,11 +25,15 @@ pub mod record;
 pub mod seal;
 /// Numbers, writes and syncs records, then makes them visible.
 pub mod sequencer;
+/// What old segments of the log still hold for small tables.
+mod side;
 /// Everything together.
 mod store;
 /// The immutable snapshot that a query holds.
 pub mod view;
 
+/// Disk space kept in reserve.
+mod ballast;
 /// The vocabulary of durability: the door to files.
 pub mod durable;
 /// Named places where a test may end the process.

@@ -32,7 +32,7 @@ mod recover;
 mod repair;
 mod writer;
 
-pub use recover::{Damage, Recovered, Torn, recover};
+pub use recover::{Damage, Recovered, Torn, read_oldest, recover};
 pub use repair::{RepairReport, repair};
 pub use writer::{LogWriter, SegmentInfo};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{ColumnId, Lsn, TableId, limits};
 
@@ -133,11 +133,19 @@ struct LogThread {
 
 impl LogThread {
     fn run(mut self) {
+        let mut synced = Instant::now();
         loop {
             match self.messages.recv_timeout(QUIET) {
                 Ok(message) => {
                     let group = self.gather(message);
                     self.write(group);
+                    // a queue that never empties must not put off the sync of process-mode records
+                    if synced.elapsed() >= QUIET {
+                        if self.log.is_dirty() {
+                            self.sync();
+                        }
+                        synced = Instant::now();
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => self.settle(),
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use model::{Clock, TableId};
 use parking_lot::{Condvar, Mutex};
 
+use crate::ballast::Ballast;
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
@@ -33,6 +34,10 @@ pub struct Shared {
     pub counters: Counters,
     free_bytes: Mutex<(i64, u64)>,
     pub log_bytes: AtomicU64,
+    pub side_bytes: AtomicU64,
+    /// Tables whose last flush failed.
+    pub failing: Mutex<HashSet<TableId>>,
+    pub ballast: Ballast,
     /// Log records below it are not needed any more.
     pub needed_lsn: AtomicU64,
 }
@@ -55,6 +60,8 @@ pub struct Counters {
     pub torn_tails: AtomicU64,
     pub orphans_removed: AtomicU64,
     pub snapshots_expired: AtomicU64,
+    pub side_records: AtomicU64,
+    pub ballast_given_up: AtomicU64,
 }
 
 impl Counters {
@@ -65,6 +72,7 @@ impl Counters {
 
 impl Shared {
     pub fn new(view: View, clock: Arc<dyn Clock>, config: StoreConfig, layout: Layout, log_id: LogId) -> Self {
+        let ballast = Ballast::new(layout.root.join("ballast"), config.ballast_bytes);
         Self {
             view: ArcSwap::from_pointee(view),
             publish: Mutex::new(()),
@@ -80,6 +88,9 @@ impl Shared {
             counters: Counters::default(),
             free_bytes: Mutex::new((i64::MIN, u64::MAX)),
             log_bytes: AtomicU64::new(0),
+            side_bytes: AtomicU64::new(0),
+            failing: Mutex::new(HashSet::new()),
+            ballast,
             needed_lsn: AtomicU64::new(0),
         }
     }
@@ -120,6 +131,21 @@ impl Shared {
         self.hot_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// # Errors
+    /// [`Error::TableStuck`] when the table cannot be flushed and has its share of memory: it must
+    /// not take the memory of the others.
+    pub fn check_table(&self, view: &View, id: TableId) -> Result<()> {
+        if !self.failing.lock().contains(&id) {
+            return Ok(());
+        }
+        match view.tables.get(&id) {
+            Some(table) if table.hot.bytes() >= self.config.flush_bytes => {
+                Err(Error::TableStuck(table.info.name.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub fn release(&self, bytes: usize) {
         self.hot_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -145,6 +171,10 @@ impl Shared {
         let mut cached = self.free_bytes.lock();
         if now.abs_diff(cached.0) > 250_000 {
             *cached = (now, crate::durable::free_bytes(&self.layout.root)?);
+            // the reserve is whole again before writes are accepted again
+            if let Err(error) = self.ballast.rebuild(cached.1, self.config.min_free_bytes) {
+                tracing::warn!(%error, "the reserve on disk could not be taken; tried again");
+            }
         }
         let min = self.config.min_free_bytes;
         if cached.1 < min { Err(Error::DiskFull { free: cached.1, min }) } else { Ok(()) }

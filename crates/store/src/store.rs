@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +18,7 @@ use crate::layout::{FolderLock, Layout};
 use crate::log::{self, LogWriter, Recovered};
 use crate::sequencer::{Sequencer, apply_part};
 use crate::shared::{Counters, Shared};
+use crate::side::SideLog;
 use crate::view::View;
 use crate::{durable, record};
 
@@ -68,19 +70,20 @@ impl Store {
         remove_orphans(&shared, &loaded.files);
         let keys = Keys::open(&shared.layout.server_db(), shared.clock.now_us())?;
         let committer = Arc::new(Committer::start(lake, Arc::clone(&shared))?);
-        let mut flusher = Flusher::new(Arc::clone(&shared));
-        let recovered = replay(&shared, &mut flusher, &committer, &keys)?;
+        let mut flusher = Flusher::new(Arc::clone(&shared), SideLog::default());
+        let (recovered, side) = replay(&shared, &mut flusher, &committer, &keys)?;
         let mut store = Self {
             shared,
             committer,
             sequencer: Mutex::new(None),
             flusher: Mutex::new(None),
             keys,
-            damage: recovered.damage.as_ref().map(ToString::to_string),
+            damage: recovered.damage.as_ref().or(side.damage.as_ref()).map(ToString::to_string),
             _lock: lock,
         };
         if store.damage.is_none() {
-            store.start_writing(&recovered, loaded.last_lsn, flusher)?;
+            flusher.resume_side(SideLog::open(&store.shared, &side)?);
+            store.start_writing(&recovered, loaded.last_lsn.max(side.last_lsn), flusher)?;
         }
         Ok(store)
     }
@@ -285,13 +288,22 @@ fn expire(shared: &Shared, committer: &Committer, now_us: i64) {
 }
 
 /// Reads the log into hot rows, flushing as it goes when memory runs short.
-fn replay(shared: &Arc<Shared>, flusher: &mut Flusher, committer: &Committer, keys: &Keys) -> Result<Recovered> {
+fn replay(
+    shared: &Arc<Shared>,
+    flusher: &mut Flusher,
+    committer: &Committer,
+    keys: &Keys,
+) -> Result<(Recovered, Recovered)> {
     let folder = shared.layout.log();
     let log_id = shared.log_id;
     let now = shared.clock.now_us();
-    let recovered = log::recover(&folder, &log_id, |lsn, body| {
+    // a record copied aside may stand in the main log as well
+    let mut replayed: HashMap<TableId, Lsn> = HashMap::new();
+    let mut each = |lsn: Lsn, body: &[u8]| {
         crate::failpoint::hit("replay.record");
-        let (parts, key) = record::decode(body)?;
+        let (mut parts, key) = record::decode(body)?;
+        parts.retain(|p| replayed.get(&p.table).is_none_or(|last| *last < lsn));
+        replayed.extend(parts.iter().map(|p| (p.table, lsn)));
         if let Some(key) = key {
             keys.remember(key, now);
         }
@@ -305,14 +317,16 @@ fn replay(shared: &Arc<Shared>, flusher: &mut Flusher, committer: &Committer, ke
                     shared.hot_tables.lock().entry(table).or_insert(now);
                 }
             }
-            view.published = lsn;
+            view.published = view.published.max(lsn);
         });
         if shared.hot_bytes() > shared.config.hot_budget_bytes / 2 {
             shared.set_durable(lsn.0);
             flusher.flush_all(now, committer);
         }
         Ok(())
-    })?;
+    };
+    let side = SideLog::recover(shared, &mut each)?;
+    let recovered = log::recover(&folder, &log_id, &mut each)?;
     if let Some(torn) = &recovered.torn {
         Counters::add(&shared.counters.torn_tails, 1);
         keep_torn(&folder, torn)?;
@@ -322,7 +336,7 @@ fn replay(shared: &Arc<Shared>, flusher: &mut Flusher, committer: &Committer, ke
     if let Some(damage) = &recovered.damage {
         tracing::error!(%damage, "the log is damaged: writes are refused until `tidewater repair log`");
     }
-    Ok(recovered)
+    Ok((recovered, side))
 }
 
 /// Keeps the bytes of a torn tail aside.
@@ -371,5 +385,14 @@ pub fn repair_log(root: &Path) -> Result<log::RepairReport> {
     let layout = Layout { root: root.to_owned() };
     let _lock = FolderLock::acquire(root)?;
     let (_, loaded) = catalog::open(&layout, 0)?;
-    log::repair(&layout.log(), &loaded.log_id)
+    let mut report = log::repair(&layout.log(), &loaded.log_id)?;
+    let side = layout.log().join("side");
+    if side.exists() {
+        let copied = log::repair(&side, &loaded.log_id)?;
+        report.damage = report.damage.or(copied.damage);
+        report.kept.extend(copied.kept);
+        report.records_kept += copied.records_kept;
+        report.bytes_cut += copied.bytes_cut;
+    }
+    Ok(report)
 }

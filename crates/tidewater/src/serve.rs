@@ -178,6 +178,9 @@ impl Running {
     }
 }
 
+/// Disk space held in reserve at most.
+const MAX_BALLAST_BYTES: u64 = 256 << 20;
+
 pub fn root(settings: &Settings) -> PathBuf {
     settings.text("storage.local_path").into()
 }
@@ -190,10 +193,24 @@ fn store_config(settings: &Settings, budget: u64) -> StoreConfig {
     config.snapshot_age_ms = settings.integer("catalog.snapshot_age_ms");
     config.durability = Durability::parse(settings.text("ingest.durability")).unwrap_or(Durability::Power);
     match settings.bytes("storage.min_free_bytes") {
-        0 => {}
+        0 => fit_to_disk(&mut config),
         bytes => config.min_free_bytes = bytes,
     }
+    config.ballast_bytes = (config.min_free_bytes / 2).min(MAX_BALLAST_BYTES);
     config
+}
+
+/// On a disk where the usual free space would be more than a twentieth of it, a twentieth must do,
+/// and hot rows get half of that.
+fn fit_to_disk(config: &mut StoreConfig) {
+    let existing = config.root.ancestors().find(|p| p.exists());
+    let Some(Ok(total)) = existing.map(store::durable::total_bytes) else { return };
+    let share = total / 20;
+    if config.min_free_bytes > share {
+        config.min_free_bytes = share;
+        config.hot_budget_bytes = config.hot_budget_bytes.min((share / 2) as usize);
+        config.flush_bytes = config.hot_budget_bytes / 4;
+    }
 }
 
 fn server_config(settings: &Settings) -> Result<ServerConfig> {

@@ -303,3 +303,109 @@ fn a_newer_format_is_refused() {
     let error = Store::open(config(folder.path()), Arc::new(ManualClock::at(NOW))).unwrap_err();
     assert!(error.to_string().contains("format version 99"), "{error}");
 }
+
+#[test]
+fn a_quiet_row_and_a_table_that_cannot_flush_do_not_keep_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.hot_budget_bytes = 256 << 20;
+    config.flush_bytes = 16 << 20;
+    config.log_max_bytes = 128 << 20;
+    config.durability = crate::Durability::Process;
+    let store = Store::open(config.clone(), Arc::new(ManualClock::at(NOW))).unwrap();
+    store.write(request("quiet", &[NOW])).unwrap();
+    store.write(request("stuck", &[NOW])).unwrap();
+    // a file where its folder should be
+    let path = |name: &str| {
+        let view = store.view();
+        let database = view.database("db").unwrap().path.to_string();
+        store.data_folder().join(database).join(&*view.table("db", name).unwrap().info.path)
+    };
+    let blocked = path("stuck");
+    std::fs::create_dir_all(blocked.parent().unwrap()).unwrap();
+    std::fs::write(blocked.to_string_lossy().trim_end_matches('/'), b"").unwrap();
+    let times: Vec<i64> = (0..60_000).map(|i| NOW + i).collect();
+    let mut busy = 0;
+    let mut refused = 0;
+    let began = std::time::Instant::now();
+    while busy < 300 * times.len() || refused == 0 {
+        assert!(began.elapsed().as_secs() < 60, "{busy} rows, {refused} refusals");
+        match store.write(request("busy", &times)) {
+            Ok(_) => busy += times.len(),
+            Err(crate::Error::HotFull { .. }) => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+        match store.write(request("stuck", &times)) {
+            Ok(_) => {}
+            Err(crate::Error::TableStuck(name)) => {
+                assert_eq!(name, "stuck", "the table that cannot flush is refused, and it alone");
+                refused += 1;
+            }
+            Err(crate::Error::HotFull { .. }) => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let stuck = rows(&store, "stuck").unwrap();
+    let log = || {
+        let segments = std::fs::read_dir(folder.path().join("log")).unwrap().flatten();
+        segments.filter(|e| e.path().extension().is_some_and(|x| x == "seg")).count()
+    };
+    let began = std::time::Instant::now();
+    while log() > 3 {
+        assert!(
+            began.elapsed().as_secs() < 10,
+            "{} segments stay, {} bytes of log, {:?}, needed {:?}, published {:?}",
+            log(),
+            store.shared().log_bytes.load(std::sync::atomic::Ordering::Relaxed),
+            store.counters(),
+            store.shared().needed_lsn,
+            store.view().published
+        );
+        store.tend();
+        std::thread::yield_now();
+    }
+    let counters = store.counters();
+    assert!(counters.side_records.load(std::sync::atomic::Ordering::Relaxed) >= 2);
+    assert_eq!(store.view().table("db", "quiet").unwrap().files.len(), 0, "no file for one row");
+    drop(store);
+    for _ in 0..2 {
+        let store = Store::open(config.clone(), Arc::new(ManualClock::at(NOW))).unwrap();
+        let found = (rows(&store, "quiet"), rows(&store, "stuck"), rows(&store, "busy"));
+        assert_eq!(found, (Some(1), Some(stuck), Some(busy)));
+    }
+    std::fs::remove_file(blocked.to_string_lossy().trim_end_matches('/')).unwrap();
+    let store = Store::open(config, Arc::new(ManualClock::at(NOW))).unwrap();
+    store.flush().unwrap();
+    store.write(request("stuck", &[NOW])).unwrap();
+    assert_eq!((rows(&store, "quiet"), rows(&store, "stuck")), (Some(1), Some(stuck + 1)));
+}
+
+#[test]
+fn the_reserve_on_disk_is_held_given_up_and_taken_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.ballast_bytes = 8 << 20;
+    let clock = ManualClock::at(NOW);
+    let store = Store::open(config, Arc::new(clock.clone())).unwrap();
+    let ballast = folder.path().join("ballast");
+    store.write(request("t", &[1])).unwrap();
+    assert_eq!(std::fs::metadata(&ballast).unwrap().len(), 8 << 20, "held from the first write on");
+    assert!(store.shared().ballast.give_up() && !ballast.exists());
+    clock.advance_us(1_000_000);
+    store.write(request("t", &[2])).unwrap();
+    assert!(ballast.exists(), "taken again as there is room");
+}
+
+#[test]
+fn process_mode_is_synced_every_100_ms_also_under_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.durability = crate::Durability::Process;
+    let store = Store::open(config, Arc::new(ManualClock::at(NOW))).unwrap();
+    let began = std::time::Instant::now();
+    let syncs = || store.counters().syncs.load(std::sync::atomic::Ordering::Relaxed);
+    while syncs() < 3 {
+        store.write(request("t", &[1])).unwrap(); // the queue is never silent for 100 ms
+        assert!(began.elapsed().as_secs() < 10, "{} syncs", syncs());
+    }
+}

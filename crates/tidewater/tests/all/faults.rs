@@ -205,7 +205,7 @@ fn b9_replay_equals_live_ingest() {
     server.flush();
     assert_eq!(all(&server), live, "flushed after a replay");
     let files = server.rows("SHOW TABLES");
-    assert_eq!((&files[0][3], &files[1][3]), (&json!(2), &json!(2)), "a replay of many records makes no more files");
+    assert_eq!((&files[0][3], &files[1][3]), (&json!(3), &json!(2)), "a replay of many records makes no more files");
 }
 
 #[test]
@@ -333,4 +333,74 @@ fn commit_reports_an_error_yet_the_wal_has_it() {
     assert_eq!(status.code(), Some(74), "{status}");
     let server = Server::start(dir.path(), &[]);
     assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[written]]), "once, whatever COMMIT said");
+}
+
+/// A file system of its own that goes when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &std::path::Path, megabytes: u32) -> Option<Self> {
+        std::fs::create_dir_all(at).expect("the folder is ours");
+        let size = format!("size={megabytes}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output();
+        mounted.is_ok_and(|o| o.status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn t24_a_small_disk_that_fills_refuses_writes_reads_on_and_takes_them_again_with_room() {
+    let dir = folder();
+    let Some(disk) = SmallDisk::mount(&dir.path().join("disk"), 600) else {
+        println!("skipped: no small file system can be mounted without root");
+        return;
+    };
+    // whoever fills it is somebody else
+    let filler = disk.0.join("filler");
+    std::fs::write(&filler, vec![7u8; 200 << 20]).expect("there is room");
+    let settings = ["storage.min_free_bytes=0", "ingest.max_buffer_age_ms=200", "ingest.max_quiet_age_ms=200"];
+    let mut server = Server::start(&disk.0, &settings);
+    let mut text = String::new();
+    let mut random = 7u64;
+    let mut line = |i: i64| {
+        text.clear();
+        // what does not compress
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            text += &format!("{random:016x}");
+        }
+        format!("t i={i}i,s=\"{text}\" {i}")
+    };
+    let mut acknowledged = 0;
+    let mut full = None;
+    for i in 0..2_000 {
+        let reply = server.send("POST", "/api/v1/write/line-protocol", &[], line(i).as_bytes());
+        match reply.status {
+            204 => acknowledged += 1,
+            503 => {} // hot rows wait for a flush
+            _ => {
+                full = Some(reply);
+                break;
+            }
+        }
+    }
+    let full = full.expect("the disk fills");
+    assert_eq!((full.status, full.json()["code"].as_str()), (507, Some("disk_full")), "{:?}", full.json());
+    assert!(acknowledged > 100, "{acknowledged}");
+    assert_eq!(server.rows("SELECT count(*), count(DISTINCT i) FROM t"), json!([[acknowledged, acknowledged]]));
+    assert_eq!(server.get("/ready").status, 503);
+    server.kill();
+    let server = Server::start(&disk.0, &settings);
+    assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[acknowledged]]), "a start on a full disk loses nothing");
+    std::fs::remove_file(&filler).expect("the filler goes");
+    eventually("room brings writes back without a restart", || {
+        server.send("POST", "/api/v1/write/line-protocol", &[], b"t i=-1i 1").status == 204
+    });
+    assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[acknowledged + 1]]));
+    drop(server);
 }

@@ -1,0 +1,118 @@
+//! The side log: what small or failing tables still need of an old segment, so that the segment can
+//! go. A quiet table's one row would otherwise keep a gigabyte of log.
+//!
+//! It is a log of its own in `log/side`, of the same format and log id. Its records are those of the
+//! main log with the same LSNs, cut down to the tables that had not flushed them. Replay reads it
+//! before the main log and ignores what comes again.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use model::{Lsn, limits};
+
+use crate::durable;
+use crate::error::Result;
+use crate::log::{self, LogWriter, Recovered};
+use crate::record::{self, Part};
+use crate::shared::{Counters, Shared};
+
+/// Owned by the flush thread.
+#[derive(Debug, Default)]
+pub struct SideLog {
+    writer: Option<LogWriter>,
+    /// Everything up to here that some table needs stands in the side log or in hot rows' own flush.
+    covered: Lsn,
+}
+
+fn folder(shared: &Shared) -> PathBuf {
+    shared.layout.log().join("side")
+}
+
+impl SideLog {
+    /// Reads what an earlier process copied, oldest first, and hands it to `each`.
+    ///
+    /// # Errors
+    /// As [`log::recover`].
+    pub fn recover(shared: &Shared, each: impl FnMut(Lsn, &[u8]) -> Result<()>) -> Result<Recovered> {
+        if !folder(shared).exists() {
+            return Ok(Recovered::default());
+        }
+        log::recover(&folder(shared), &shared.log_id, each)
+    }
+
+    /// Goes on behind what was recovered.
+    pub fn open(shared: &Shared, recovered: &Recovered) -> Result<Self> {
+        if recovered.segments.is_empty() {
+            return Ok(Self::default());
+        }
+        let writer = LogWriter::open(folder(shared), shared.log_id, recovered)?;
+        Ok(Self { writer: Some(writer), covered: Lsn::default() })
+    }
+
+    /// Records of the main log up to here are not needed for the sake of hot rows.
+    pub fn covered(&self) -> Lsn {
+        self.covered
+    }
+
+    /// Copies what tables still need of the oldest full segment that was not copied yet.
+    ///
+    /// # Errors
+    /// I/O errors; the segment stays and nothing is lost.
+    pub fn copy_oldest(&mut self, shared: &Shared) -> Result<()> {
+        let view = shared.view();
+        let needs = |part: &Part, lsn: Lsn| view.tables.get(&part.table).is_some_and(|t| lsn > t.flushed);
+        let mut records: Vec<(Lsn, Vec<u8>)> = Vec::new();
+        let read = log::read_oldest(&shared.layout.log(), &shared.log_id, self.covered, |lsn, body| {
+            let (mut parts, _) = record::decode(body)?;
+            parts.retain(|p| needs(p, lsn));
+            if !parts.is_empty() {
+                records.push((lsn, record::encode(&parts, None)));
+            }
+            Ok(())
+        })?;
+        // a record that is not applied yet is in no View's hot rows: wait
+        let Some(last) = read.filter(|last| *last <= view.published) else { return Ok(()) };
+        if !records.is_empty() {
+            let writer = self.writer(shared)?;
+            for group in records.chunk_by(grouped()) {
+                let group: Vec<(Lsn, &[u8])> = group.iter().map(|(lsn, body)| (*lsn, &body[..])).collect();
+                writer.append(&group)?;
+            }
+            writer.sync()?;
+        }
+        Counters::add(&shared.counters.side_records, records.len() as u64);
+        self.covered = last;
+        Ok(())
+    }
+
+    /// Frees side segments that no hot row needs.
+    pub fn free_below(&mut self, needed: Lsn, shared: &Shared) {
+        let Some(writer) = &mut self.writer else { return };
+        if let Err(error) = writer.free_below(needed) {
+            tracing::warn!(%error, "a segment of the side log could not be freed; tried again");
+        }
+        shared.side_bytes.store(writer.bytes(), Ordering::Relaxed);
+    }
+
+    fn writer(&mut self, shared: &Shared) -> Result<&mut LogWriter> {
+        if self.writer.is_none() {
+            durable::create_folders(&folder(shared))?;
+            let recovered = log::recover(&folder(shared), &shared.log_id, |_, _| Ok(()))?;
+            self.writer = Some(LogWriter::open(folder(shared), shared.log_id, &recovered)?);
+        }
+        Ok(self.writer.as_mut().expect("opened above"))
+    }
+}
+
+/// Keeps neighbours together while a group has room.
+fn grouped() -> impl FnMut(&(Lsn, Vec<u8>), &(Lsn, Vec<u8>)) -> bool {
+    let mut bytes = 0;
+    move |a, _| {
+        bytes += a.1.len();
+        let fits = bytes < limits::LOG_GROUP_BYTES;
+        if !fits {
+            bytes = 0;
+        }
+        fits
+    }
+}
