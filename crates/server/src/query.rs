@@ -34,7 +34,7 @@ pub async fn json(Extract(state): Extract<Shared>, headers: HeaderMap, body: Byt
     let started = Instant::now();
     let stream = ask(&state, &headers, &body).await.map_err(envelope)?;
     let extra = provenance(&state, &stream);
-    let warning = state.store.damage().map(|d| format!("the log is damaged, rows not yet in files are missing: {d}"));
+    let warning = state.store.trouble();
     let body = Body::from_stream(json_stream(state, stream, started, warning));
     Ok((extra, [(header::CONTENT_TYPE, "application/json")], body).into_response())
 }

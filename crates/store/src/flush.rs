@@ -71,7 +71,7 @@ impl Flusher {
 
     /// Flushes every table with hot rows, due or not. Returns the tables that failed.
     pub fn flush_all(&mut self, now_us: i64, committer: &Committer) -> (Lsn, Vec<TableId>) {
-        let all: Vec<TableId> = self.shared.hot_tables.lock().keys().copied().collect();
+        let all: Vec<TableId> = self.hot_tables().into_keys().collect();
         self.flush(&all, now_us, committer);
         let failed = all.into_iter().filter(|t| self.failed.contains_key(t)).collect();
         (self.needed(), failed)
@@ -80,14 +80,11 @@ impl Flusher {
     fn due(&self, now_us: i64) -> Vec<TableId> {
         let config = &self.shared.config;
         let view = self.shared.view();
-        let hot: Vec<(TableId, i64)> = self.shared.hot_tables.lock().iter().map(|(t, s)| (*t, *s)).collect();
+        let hot = self.hot_tables();
         let pressed = self.shared.hot_bytes() as f64 > config.hot_budget_bytes as f64 * PRESSURE;
-        let oldest = if self.has_long_log() {
-            hot.iter().filter_map(|(t, _)| view.tables.get(t)?.hot.lsn_min()).min()
-        } else {
-            None
-        };
-        let mut due = Vec::new();
+        let oldest =
+            if self.has_long_log() { hot.keys().filter_map(|t| view.tables.get(t)?.hot.lsn_min()).min() } else { None };
+        let (mut due, mut others) = (Vec::new(), Vec::new());
         for (id, since) in hot {
             if self.failed.get(&id).is_some_and(|(retry, _)| now_us < *retry) {
                 continue;
@@ -99,14 +96,23 @@ impl Flusher {
             let retrying = self.failed.contains_key(&id);
             // smaller tables that hold an old segment are copied aside instead
             let is_busy = bytes >= config.busy_bytes;
-            if aged || bytes >= config.flush_bytes || (is_busy && (pressed || pins())) || retrying {
-                due.push(id);
-            }
+            let wanted = aged || bytes >= config.flush_bytes || (is_busy && (pressed || pins())) || retrying;
+            if wanted { due.push(id) } else { others.push(id) }
         }
         if pressed && due.is_empty() {
-            due.extend(self.shared.hot_tables.lock().keys()); // many small tables fill it together
+            due = others; // many small tables fill it together
         }
         due
+    }
+
+    /// Tables with rows that no file holds, and since when; a generation that a failed flush left
+    /// sealed counts, although nothing was written since.
+    fn hot_tables(&self) -> HashMap<TableId, i64> {
+        let mut hot = self.shared.hot_tables.lock().clone();
+        for (id, (retry_us, _)) in &self.failed {
+            hot.entry(*id).or_insert(*retry_us);
+        }
+        hot
     }
 
     /// One flush of a table at a time; a table whose flush fails is left out of the round.
@@ -160,10 +166,7 @@ impl Flusher {
         let backoff_s = (1i64 << times.min(6).saturating_sub(1)).min(MAX_BACKOFF_S);
         self.failed.insert(table, (now_us + backoff_s * 1_000_000, times));
         self.shared.failing.lock().insert(table);
-        if error.code() == model::Code::DiskFull && self.shared.ballast.give_up() {
-            Counters::add(&self.shared.counters.ballast_given_up, 1);
-            tracing::warn!("the disk is full: the reserve is given up so that rows can be flushed");
-        }
+        self.shared.give_up_ballast(error);
         Counters::add(&self.shared.counters.flush_failures, 1);
         tracing::error!(%table, %error, times, backoff_s, "flush failed; its rows stay in the log and in memory");
     }
@@ -252,10 +255,9 @@ impl Flusher {
 
     /// The oldest LSN that some hot row or some request on its way still needs.
     fn oldest_hot(&self) -> Lsn {
-        let hot: Vec<TableId> = self.shared.hot_tables.lock().keys().copied().collect();
+        let hot = self.hot_tables();
         let view = self.shared.view();
-        let failed = self.failed.keys().copied();
-        let oldest = hot.into_iter().chain(failed).filter_map(|t| view.tables.get(&t)?.hot.lsn_min()).min();
+        let oldest = hot.into_keys().filter_map(|t| view.tables.get(&t)?.hot.lsn_min()).min();
         oldest.unwrap_or(Lsn(view.published.0 + 1))
     }
 }

@@ -122,7 +122,7 @@ impl Store {
         key: Option<&IdempotencyKey>,
         done: impl FnOnce(Outcome) + Send + 'static,
     ) -> Result<()> {
-        self.check_ready()?;
+        self.check_writable()?;
         let body = record::encode(&resolved.parts, key);
         // what the rows will take when they are hot: their arrays and a chunk's own bytes
         let arrays: usize =

@@ -224,6 +224,7 @@ impl LogThread {
         crate::failpoint::hit("log.write.before");
         if let Err(error) = self.log.append(&records) {
             fail_unless_full(&error);
+            self.shared.log_full.store(true, Ordering::Relaxed);
             let free = crate::durable::free_bytes(&self.shared.layout.root).unwrap_or(0);
             for applied in numbered {
                 let min = self.shared.config.min_free_bytes;
@@ -231,6 +232,7 @@ impl LogThread {
             }
             return;
         }
+        self.shared.log_full.store(false, Ordering::Relaxed);
         crate::failpoint::hit("log.write.after");
         self.next = Lsn(first.0 + numbered.len() as u64);
         let counters = &self.shared.counters;

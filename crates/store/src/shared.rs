@@ -1,6 +1,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use model::{Clock, TableId};
@@ -35,6 +35,8 @@ pub struct Shared {
     free_bytes: Mutex<(i64, u64)>,
     pub log_bytes: AtomicU64,
     pub side_bytes: AtomicU64,
+    /// The last group found no room for its segment.
+    pub log_full: AtomicBool,
     /// Tables whose last flush failed.
     pub failing: Mutex<HashSet<TableId>>,
     pub ballast: Ballast,
@@ -89,6 +91,7 @@ impl Shared {
             free_bytes: Mutex::new((i64::MIN, u64::MAX)),
             log_bytes: AtomicU64::new(0),
             side_bytes: AtomicU64::new(0),
+            log_full: AtomicBool::new(false),
             failing: Mutex::new(HashSet::new()),
             ballast,
             needed_lsn: AtomicU64::new(0),
@@ -144,6 +147,16 @@ impl Shared {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Gives the reserve on disk up when the disk is full; false when that was not it.
+    pub fn give_up_ballast(&self, error: &Error) -> bool {
+        let gave = error.code() == model::Code::DiskFull && self.ballast.give_up();
+        if gave {
+            Counters::add(&self.counters.ballast_given_up, 1);
+            tracing::warn!("the disk is full: the reserve is given up");
+        }
+        gave
     }
 
     pub fn release(&self, bytes: usize) {

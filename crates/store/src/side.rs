@@ -19,6 +19,8 @@ use crate::shared::{Counters, Shared};
 /// Owned by the flush thread.
 #[derive(Debug, Default)]
 pub struct SideLog {
+    /// What earlier processes left, until the first copy of this one.
+    recovered: Recovered,
     writer: Option<LogWriter>,
     /// Everything up to here that some table needs stands in the side log or in hot rows' own flush.
     covered: Lsn,
@@ -41,12 +43,8 @@ impl SideLog {
     }
 
     /// Goes on behind what was recovered.
-    pub fn open(shared: &Shared, recovered: &Recovered) -> Result<Self> {
-        if recovered.segments.is_empty() {
-            return Ok(Self::default());
-        }
-        let writer = LogWriter::open(folder(shared), shared.log_id, recovered)?;
-        Ok(Self { writer: Some(writer), covered: Lsn::default() })
+    pub fn resume(recovered: Recovered) -> Self {
+        Self { recovered, ..Self::default() }
     }
 
     /// Records of the main log up to here are not needed for the sake of hot rows.
@@ -87,18 +85,24 @@ impl SideLog {
 
     /// Frees side segments that no hot row needs.
     pub fn free_below(&mut self, needed: Lsn, shared: &Shared) {
-        let Some(writer) = &mut self.writer else { return };
-        if let Err(error) = writer.free_below(needed) {
+        let (freed, bytes) = match &mut self.writer {
+            Some(writer) => (writer.free_below(needed).map(drop), writer.bytes()),
+            None => {
+                let freed = log::remove_below(&folder(shared), &mut self.recovered.segments, needed);
+                (freed, self.recovered.segments.iter().map(|s| s.bytes).sum())
+            }
+        };
+        if let Err(error) = freed {
             tracing::warn!(%error, "a segment of the side log could not be freed; tried again");
         }
-        shared.side_bytes.store(writer.bytes(), Ordering::Relaxed);
+        shared.side_bytes.store(bytes, Ordering::Relaxed);
     }
 
     fn writer(&mut self, shared: &Shared) -> Result<&mut LogWriter> {
         if self.writer.is_none() {
             durable::create_folders(&folder(shared))?;
-            let recovered = log::recover(&folder(shared), &shared.log_id, |_, _| Ok(()))?;
-            self.writer = Some(LogWriter::open(folder(shared), shared.log_id, &recovered)?);
+            // what it copies makes room: it may take the last of the disk
+            self.writer = Some(LogWriter::open(folder(shared), shared.log_id, &self.recovered, 0)?);
         }
         Ok(self.writer.as_mut().expect("opened above"))
     }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use model::{Clock, Code, DatabaseName, Lsn, TableId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{self, Committer, Job, Lake};
 use crate::config::StoreConfig;
@@ -34,12 +34,30 @@ const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Store {
     shared: Arc<Shared>,
     pub(crate) committer: Arc<Committer>,
-    /// Absent while the log is damaged: reads go on.
+    /// Absent while writes have not started: reads go on.
     pub(crate) sequencer: Mutex<Option<Sequencer>>,
     flusher: Mutex<Option<FlushThread>>,
     keys: Keys,
-    damage: Option<String>,
+    stopped: RwLock<Option<Stopped>>,
     _lock: FolderLock,
+}
+
+/// Why writes have not started.
+#[derive(Debug)]
+enum Stopped {
+    /// Only `tidewater repair log` helps.
+    Damaged(String),
+    /// Tried again by [`Store::tend`].
+    NotYet { reason: String, start: Box<Start> },
+}
+
+/// What the write service starts from.
+#[derive(Debug)]
+struct Start {
+    recovered: Recovered,
+    /// The greatest LSN of side log and catalog.
+    last_lsn: u64,
+    flusher: Flusher,
 }
 
 /// Ends its thread when dropped.
@@ -55,8 +73,8 @@ enum FlushCommand {
 }
 
 impl Store {
-    /// Opens a folder: catalog, log, replay. Ready for writes when it returns, unless the log is
-    /// damaged ([`Store::damage`]).
+    /// Opens a folder: catalog, log, replay. Ready for writes when it returns, unless
+    /// [`Store::trouble`] says why not.
     ///
     /// # Errors
     /// The folder is in use, of a newer format, or cannot be read.
@@ -72,28 +90,47 @@ impl Store {
         let committer = Arc::new(Committer::start(lake, Arc::clone(&shared))?);
         let mut flusher = Flusher::new(Arc::clone(&shared), SideLog::default());
         let (recovered, side) = replay(&shared, &mut flusher, &committer, &keys)?;
-        let mut store = Self {
+        let store = Self {
             shared,
             committer,
             sequencer: Mutex::new(None),
             flusher: Mutex::new(None),
             keys,
-            damage: recovered.damage.as_ref().or(side.damage.as_ref()).map(ToString::to_string),
+            stopped: RwLock::new(None),
             _lock: lock,
         };
-        if store.damage.is_none() {
-            flusher.resume_side(SideLog::open(&store.shared, &side)?);
-            store.start_writing(&recovered, loaded.last_lsn.max(side.last_lsn), flusher)?;
+        if let Some(damage) = recovered.damage.as_ref().or(side.damage.as_ref()) {
+            *store.stopped.write() = Some(Stopped::Damaged(damage.to_string()));
+            return Ok(store);
         }
+        let last_lsn = loaded.last_lsn.max(side.last_lsn);
+        flusher.resume_side(SideLog::resume(side));
+        store.start_writing(Box::new(Start { recovered, last_lsn, flusher }))?;
         Ok(store)
     }
 
-    fn start_writing(&mut self, recovered: &Recovered, catalog_lsn: u64, flusher: Flusher) -> Result<()> {
+    /// Starts the write service, or remembers why it could not be: reads go on.
+    fn start_writing(&self, start: Box<Start>) -> Result<()> {
         let shared = &self.shared;
-        let log = LogWriter::open(shared.layout.log(), shared.log_id, recovered)?;
+        let open = || {
+            let reserve = shared.config.min_free_bytes;
+            LogWriter::open(shared.layout.log(), shared.log_id, &start.recovered, reserve)
+        };
+        let log = match open().or_else(|error| if shared.give_up_ballast(&error) { open() } else { Err(error) }) {
+            Ok(log) => log,
+            Err(error) => {
+                let mut stopped = self.stopped.write();
+                if stopped.is_none() {
+                    tracing::error!(%error, "the write service has not started; tried again every second, reads go on");
+                }
+                *stopped = Some(Stopped::NotYet { reason: error.to_string(), start });
+                return Ok(());
+            }
+        };
+        let Start { recovered, last_lsn, flusher } = *start;
         // INV-6: an LSN is never given twice, even if the log that survived is older than the files
-        let last = recovered.last_lsn.max(catalog_lsn);
-        shared.publish(|view| view.published = Lsn(last));
+        let last = recovered.last_lsn.max(last_lsn);
+        shared.publish(|view| view.published = view.published.max(Lsn(last)));
         shared.set_durable(last);
         shared.log_bytes.store(log.bytes(), Ordering::Relaxed);
         shared.needed_lsn.store(flusher.needed().0, Ordering::Relaxed);
@@ -121,8 +158,11 @@ impl Store {
     }
 
     /// Where the log is damaged, when it is: writes are refused until it is repaired.
-    pub fn damage(&self) -> Option<&str> {
-        self.damage.as_deref()
+    pub fn trouble(&self) -> Option<String> {
+        self.stopped.read().as_ref().map(|stopped| match stopped {
+            Stopped::Damaged(damage) => format!("the log is damaged, rows not yet in files are missing: {damage}"),
+            Stopped::NotYet { reason, .. } => format!("the write service has not started: {reason}"),
+        })
     }
 
     /// Root of the data files; a file's path is this, its database's, its table's and its own.
@@ -161,7 +201,7 @@ impl Store {
     }
 
     fn unavailable(&self) -> Error {
-        Error::WritesUnavailable(self.damage.clone().unwrap_or_else(|| "the server is stopping".into()))
+        Error::WritesUnavailable(self.trouble().unwrap_or_else(|| "the server is stopping".into()))
     }
 
     /// Frees log segments that no hot row needs.
@@ -177,19 +217,43 @@ impl Store {
         }
     }
 
-    /// Housekeeping that the caller's timer drives, about once a second: frees log segments.
+    /// Housekeeping that the caller's timer drives, about once a second: frees log segments, tries
+    /// again to start what could not be started.
     pub fn tend(&self) {
+        // taken in a statement of its own: the start takes the lock again
+        let waiting = self.stopped.write().take_if(|s| matches!(s, Stopped::NotYet { .. }));
+        if let Some(Stopped::NotYet { start, .. }) = waiting {
+            if let Err(error) = self.start_writing(start) {
+                tracing::error!(%error, "the write service cannot start");
+            } else if self.stopped.read().is_none() {
+                tracing::info!("the write service has started");
+            }
+        }
         self.free_log();
     }
 
     /// Whether log, catalog and data folder can be written; the failing part in words.
     pub fn check_ready(&self) -> Result<()> {
-        if let Some(damage) = &self.damage {
-            return Err(Error::WritesUnavailable(format!(
-                "the log is damaged: {damage}; stop the server and run `tidewater repair log`"
-            )));
+        self.check_writable()?;
+        if self.shared.log_full.load(Ordering::Relaxed) {
+            let min = self.shared.config.min_free_bytes;
+            return Err(Error::DiskFull { free: durable::free_bytes(&self.shared.layout.root)?, min });
         }
-        self.shared.check_disk()
+        Ok(())
+    }
+
+    /// Whether a write may be tried.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.shared.check_disk()?;
+        match &*self.stopped.read() {
+            None => Ok(()),
+            Some(Stopped::Damaged(damage)) => Err(Error::WritesUnavailable(format!(
+                "the log is damaged: {damage}; stop the server and run `tidewater repair log`"
+            ))),
+            Some(Stopped::NotYet { reason, .. }) => {
+                Err(Error::WritesUnavailable(format!("{reason}; tried again every second")))
+            }
+        }
     }
 
     /// A clean stop: answers what is queued, flushes for at most `patience`, leaves the catalog

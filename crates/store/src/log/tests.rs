@@ -20,7 +20,7 @@ fn written(groups: u64) -> tempfile::TempDir {
 
 fn open(folder: &Path) -> Result<LogWriter> {
     let recovered = recover(folder, &ID, |_, _| Ok(()))?;
-    LogWriter::open(folder.to_owned(), ID, &recovered)
+    LogWriter::open(folder.to_owned(), ID, &recovered, 0)
 }
 
 fn append(log: &mut LogWriter, group: u64) {

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use model::{Lsn, limits};
 
@@ -35,11 +35,14 @@ pub struct LogWriter {
     /// The end that the last header written carries as durable.
     marked: Position,
     buffer: Vec<u8>,
+    /// Bytes that a new segment must leave free on the disk.
+    reserve: u64,
 }
 
 impl LogWriter {
     /// Opens the log for writing behind what `recovered` found, in a fresh segment.
-    pub fn open(folder: PathBuf, log_id: LogId, recovered: &Recovered) -> Result<Self> {
+    /// New segments leave `reserve` bytes free on the disk.
+    pub fn open(folder: PathBuf, log_id: LogId, recovered: &Recovered, reserve: u64) -> Result<Self> {
         let existing = sequences(&folder)?;
         for sequence in &existing {
             let path = segment_path(&folder, *sequence);
@@ -49,10 +52,11 @@ impl LogWriter {
         let mut segments: VecDeque<SegmentInfo> = recovered.segments.iter().copied().collect();
         let sequence = existing.last().copied().unwrap_or(0).max(recovered.end.segment) + 1;
         let header = SegmentHeader { log_id, sequence, predecessor: recovered.end };
-        let (file, path, bytes) = start_segment(&folder, &header, limits::LOG_SEGMENT_BYTES)?;
+        let (file, path, bytes) = start_segment(&folder, &header, limits::LOG_SEGMENT_BYTES, reserve)?;
         segments.push_back(SegmentInfo { sequence, bytes, last_lsn: 0 });
         let durable = Position { segment: sequence, offset: ALIGN };
-        Ok(Self { folder, log_id, file, path, segments, at: ALIGN, durable, marked: durable, buffer: Vec::new() })
+        let (marked, buffer) = (durable, Vec::new());
+        Ok(Self { folder, log_id, file, path, segments, at: ALIGN, durable, marked, buffer, reserve })
     }
 
     /// Writes one group of (LSN, record body); not durable before [`LogWriter::sync`].
@@ -131,7 +135,7 @@ impl LogWriter {
         let bytes = limits::LOG_SEGMENT_BYTES.max(align(total + ALIGN));
         let sequence = self.current() + 1;
         let header = SegmentHeader { log_id: self.log_id, sequence, predecessor: self.end() };
-        let (file, path, bytes) = start_segment(&self.folder, &header, bytes)?;
+        let (file, path, bytes) = start_segment(&self.folder, &header, bytes, self.reserve)?;
         self.segments.push_back(SegmentInfo { sequence, bytes, last_lsn: 0 });
         (self.file, self.path, self.at) = (file, path, ALIGN);
         self.durable = self.end();
@@ -166,8 +170,17 @@ impl LogWriter {
     }
 }
 
+/// Removes the segments of a log that nobody writes, as far as all their records are below `needed`.
+pub fn remove_below(folder: &Path, segments: &mut Vec<SegmentInfo>, needed: Lsn) -> Result<()> {
+    while let Some(first) = segments.first().filter(|s| s.last_lsn < needed.0) {
+        durable::remove(&segment_path(folder, first.sequence))?;
+        segments.remove(0);
+    }
+    Ok(())
+}
+
 /// Takes a spare or allocates, writes the header, and makes both name and header durable.
-fn start_segment(folder: &std::path::Path, header: &SegmentHeader, bytes: u64) -> Result<(File, PathBuf, u64)> {
+fn start_segment(folder: &Path, header: &SegmentHeader, bytes: u64, reserve: u64) -> Result<(File, PathBuf, u64)> {
     let path = segment_path(folder, header.sequence);
     let spare = (0..SPARES).map(|i| folder.join(format!("spare.{i}"))).find(|p| p.exists());
     let file = match spare {
@@ -180,7 +193,12 @@ fn start_segment(folder: &std::path::Path, header: &SegmentHeader, bytes: u64) -
             durable::rename(&spare, &path)?;
             return Ok((file, path, bytes));
         }
-        _ => durable::allocate(&path, bytes)?,
+        _ => {
+            if durable::free_bytes(folder)? < bytes.saturating_add(reserve) {
+                return Err(Error::io("no room to allocate", &path)(std::io::ErrorKind::StorageFull.into()));
+            }
+            durable::allocate(&path, bytes).inspect_err(|_| drop(durable::remove(&path)))?
+        }
     };
     durable::write_at(&file, &path, &header.encode(), 0)?;
     durable::sync_data(&file, &path)?;
