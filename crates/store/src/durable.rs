@@ -154,12 +154,12 @@ pub fn remove(path: &Path) -> Result<()> {
 
 /// Bytes that an unprivileged process can still write on the file system of `path`.
 pub fn free_bytes(path: &Path) -> Result<u64> {
-    statvfs(path).map(|stat| stat.f_bavail as u64 * stat.f_frsize as u64)
+    statvfs(path).map(|stat| stat.f_bavail * stat.f_frsize)
 }
 
 /// Bytes of the file system of `path`.
 pub fn total_bytes(path: &Path) -> Result<u64> {
-    statvfs(path).map(|stat| stat.f_blocks as u64 * stat.f_frsize as u64)
+    statvfs(path).map(|stat| stat.f_blocks * stat.f_frsize)
 }
 
 #[expect(unsafe_code, reason = "std has no statvfs")]

@@ -72,7 +72,7 @@ impl SideLog {
         let Some(last) = read.filter(|last| *last <= view.published) else { return Ok(()) };
         if !records.is_empty() {
             let writer = self.writer(shared)?;
-            for group in records.chunk_by(grouped()) {
+            for group in records.chunks(limits::LOG_GROUP_RECORDS) {
                 let group: Vec<(Lsn, &[u8])> = group.iter().map(|(lsn, body)| (*lsn, &body[..])).collect();
                 writer.append(&group)?;
             }
@@ -105,18 +105,5 @@ impl SideLog {
             self.writer = Some(LogWriter::open(folder(shared), shared.log_id, &self.recovered, 0)?);
         }
         Ok(self.writer.as_mut().expect("opened above"))
-    }
-}
-
-/// Keeps neighbours together while a group has room.
-fn grouped() -> impl FnMut(&(Lsn, Vec<u8>), &(Lsn, Vec<u8>)) -> bool {
-    let mut bytes = 0;
-    move |a, _| {
-        bytes += a.1.len();
-        let fits = bytes < limits::LOG_GROUP_BYTES;
-        if !fits {
-            bytes = 0;
-        }
-        fits
     }
 }

@@ -323,7 +323,8 @@ fn a_quiet_row_and_a_table_that_cannot_flush_do_not_keep_the_log() {
     };
     let blocked = path("stuck");
     std::fs::create_dir_all(blocked.parent().unwrap()).unwrap();
-    std::fs::write(blocked.to_string_lossy().trim_end_matches('/'), b"").unwrap();
+    let file = std::path::PathBuf::from(blocked.to_string_lossy().trim_end_matches('/'));
+    crate::durable::write_file(&file, b"", 0o600).unwrap();
     let times: Vec<i64> = (0..60_000).map(|i| NOW + i).collect();
     let mut busy = 0;
     let mut refused = 0;
@@ -373,7 +374,7 @@ fn a_quiet_row_and_a_table_that_cannot_flush_do_not_keep_the_log() {
         let found = (rows(&store, "quiet"), rows(&store, "stuck"), rows(&store, "busy"));
         assert_eq!(found, (Some(1), Some(stuck), Some(busy)));
     }
-    std::fs::remove_file(blocked.to_string_lossy().trim_end_matches('/')).unwrap();
+    std::fs::remove_file(&file).unwrap();
     let store = Store::open(config, Arc::new(ManualClock::at(NOW))).unwrap();
     store.flush().unwrap();
     store.write(request("stuck", &[NOW])).unwrap();

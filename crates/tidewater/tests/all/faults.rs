@@ -1,5 +1,7 @@
 //! The weak spots of the server that this one was born from, each shown to be absent.
 
+#![expect(clippy::disallowed_methods, reason = "tests get in the way of files on purpose")]
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
