@@ -64,3 +64,10 @@ pub const IDEMPOTENCY_SECONDS: i64 = 24 * 3600;
 pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
 /// Longest remembered answer to a keyed request.
 pub const IDEMPOTENCY_ANSWER_BYTES: usize = 4 << 10;
+
+/// Rows from which on a column with few values is kept as its values and their rows.
+pub const SPARSE_ROWS: usize = 64;
+/// A column is kept so when fewer than one row in this many has a value.
+pub const SPARSE_SHARE: usize = 8;
+/// Rows × columns that a flush lays out at a time.
+pub const FLUSH_SLICE_CELLS: usize = 8 << 20;

@@ -14,7 +14,7 @@ use crate::id::ColumnId;
 use crate::{limits, name};
 
 /// Largest integer up to which every int64 is exactly a float64.
-const EXACT_FLOAT: u64 = 1 << 53;
+pub const EXACT_FLOAT: u64 = 1 << 53;
 
 /// What becomes of rows that share tags and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

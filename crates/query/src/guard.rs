@@ -215,12 +215,11 @@ fn check_item(item: &SelectItem) -> Result<(), Error> {
 fn check_from(from: &TableWithJoins) -> Result<(), Error> {
     let TableWithJoins { relation: _, joins } = from;
     for join in joins {
-        let sqlparser::ast::Join { relation, global, join_operator } = join;
+        let sqlparser::ast::Join { relation: _, global, join_operator } = join;
         // the parser takes POSITIONAL and ASOF for the alias of the table before them
         if *global {
             return refuse("GLOBAL JOIN", "leave GLOBAL out");
         }
-        let _ = relation;
         match join_operator {
             JoinOperator::Join(_)
             | JoinOperator::Inner(_)

@@ -78,7 +78,31 @@ impl TableScan {
         Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(f, _)| Arc::clone(f)).collect())
     }
 
-    pub fn file_plan(
+    /// The rows of `files` and, if asked for, the hot ones.
+    pub fn rows_plan(
+        &self,
+        files: &[Arc<DataFile>],
+        with_hot: bool,
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+        partitions: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut inputs = Vec::with_capacity(2);
+        if !files.is_empty() {
+            inputs.push(self.file_plan(files, predicate, projection, limit, partitions)?);
+        }
+        if with_hot {
+            inputs.extend(self.hot_plan(projection)?);
+        }
+        match inputs.len() {
+            0 => self.empty_plan(projection),
+            1 => Ok(inputs.remove(0)),
+            _ => UnionExec::try_new(inputs),
+        }
+    }
+
+    fn file_plan(
         &self,
         files: &[Arc<DataFile>],
         predicate: Option<Arc<dyn PhysicalExpr>>,
@@ -121,7 +145,7 @@ impl TableScan {
         statistics
     }
 
-    pub fn hot_plan(&self, projection: Option<&Vec<usize>>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    fn hot_plan(&self, projection: Option<&Vec<usize>>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
         let schema = Arc::new(self.schema.project(wanted)?);
@@ -145,7 +169,7 @@ impl TableScan {
         self.with_hot && self.table.hot.rows() > 0
     }
 
-    pub fn empty_plan(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn empty_plan(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = match projection {
             Some(wanted) => Arc::new(self.schema.project(wanted)?),
             None => Arc::clone(&self.schema),
@@ -221,19 +245,8 @@ impl TableProvider for TableScan {
         };
         let files = self.prune(predicate.as_ref())?;
         let limit = if predicate.is_some() { None } else { limit };
-        let mut inputs = Vec::with_capacity(2);
-        if !files.is_empty() {
-            let partitions = state.config().target_partitions();
-            inputs.push(self.file_plan(&files, predicate, projection, limit, partitions)?);
-        }
-        if self.has_hot() {
-            inputs.extend(self.hot_plan(projection)?);
-        }
-        match inputs.len() {
-            0 => self.empty_plan(projection),
-            1 => Ok(inputs.remove(0)),
-            _ => UnionExec::try_new(inputs),
-        }
+        let partitions = state.config().target_partitions();
+        self.rows_plan(&files, self.has_hot(), predicate, projection, limit, partitions)
     }
 }
 

@@ -14,13 +14,12 @@ pub struct Ballast {
 }
 
 impl Ballast {
-    /// Takes the space if `free` bytes leave it.
+    /// Takes nothing yet: [`Ballast::rebuild`] does.
     pub fn new(path: PathBuf, bytes: u64) -> Self {
         Self { path, bytes }
     }
 
-    /// Whether the space is held.
-    pub fn is_held(&self) -> bool {
+    fn is_held(&self) -> bool {
         self.path.exists()
     }
 

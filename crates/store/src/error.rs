@@ -59,6 +59,7 @@ impl Error {
             Error::Tables => Code::TableLimit,
             Error::DatabaseExists(_) => Code::DatabaseExists,
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Code::DiskFull,
+            Error::Catalog(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Code::DiskFull,
             _ => Code::Internal,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch, UInt32Array};
 use arrow::compute;
-use arrow::datatypes::{Field, Schema, TimestampMicrosecondType, UInt32Type};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt32Type};
 use model::column::ColumnType;
 use model::{ColumnId, Lsn, TableSchema, limits};
 use parquet::arrow::ArrowWriter;
@@ -57,18 +57,22 @@ pub fn write(
     let target = table_folder.join(&path);
     let folder = target.parent().unwrap_or(table_folder);
     durable::create_folders(folder)?;
-    let order = UInt32Array::from(rows.rows.clone());
-    let batch = take_rows(sorted, &order, schema)?;
+    let columns = Columns::new(sorted, rows, schema)?;
     let output = Checked { inner: NewFile::create(target.clone(), 0o640)?, crc: 0, bytes: 0, tail: [0; 8] };
-    let options = ArrowWriterOptions::new().with_properties(properties(&batch)).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(output, batch.schema(), options)?;
-    writer.write(&batch)?;
+    let options = ArrowWriterOptions::new().with_properties(properties(&columns.schema)).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(output, Arc::clone(&columns.schema), options)?;
+    let slice_rows = (limits::FLUSH_SLICE_CELLS / columns.sources.len().max(1)).max(1);
+    let mut from = 0;
+    for slice in rows.rows.chunks(slice_rows) {
+        writer.write(&columns.take(from, slice)?)?;
+        from += slice.len();
+    }
     let output = writer.into_inner()?;
     let (crc32c, bytes, tail) = (output.crc, output.bytes, output.tail);
     output.inner.commit()?;
-    let times = compute::take(&sorted.time, &order, None)?;
-    let times = times.as_primitive::<TimestampMicrosecondType>().values();
-    let (time_min, time_max) = times.iter().fold((i64::MAX, i64::MIN), |(lo, hi), t| (lo.min(*t), hi.max(*t)));
+    let times = sorted.time.as_primitive::<TimestampMicrosecondType>().values();
+    let times = rows.rows.iter().map(|row| times[*row as usize]);
+    let (time_min, time_max) = times.fold((i64::MAX, i64::MIN), |(lo, hi), t| (lo.min(t), hi.max(t)));
     let time_column = schema.find(model::column::TIME).map_or(ColumnId(1), |c| c.id);
     Ok(NewDataFile {
         path,
@@ -94,33 +98,100 @@ fn bounds(key: &crate::seal::Ranked, rows: &[u32]) -> StringBounds {
     StringBounds { column: key.column, nulls, min_max }
 }
 
-fn take_rows(sorted: &Sorted, order: &UInt32Array, schema: &TableSchema) -> Result<RecordBatch> {
-    let mut fields = Vec::with_capacity(sorted.columns.len());
-    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(sorted.columns.len());
-    for (id, column) in &sorted.columns {
-        let Some(info) = schema.by_id(*id) else {
-            return Err(Error::Inconsistent(format!("hot rows hold column {id}, which has ended")));
-        };
-        let array: ArrayRef = match column {
-            HotColumn::Plain(array) => compute::take(array, order, None)?,
-            HotColumn::Keys(keys, dictionary) => {
-                let keys = compute::take(keys, order, None)?;
-                Arc::new(DictionaryArray::<UInt32Type>::try_new(
-                    keys.as_primitive().clone(),
-                    Arc::new(dictionary.values()),
-                )?)
-            }
-        };
-        let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string())]);
-        let nullable = info.role != model::Role::Time || info.ty != ColumnType::Timestamp;
-        // folded: readers bind by field id, and the engine's own schema is folded too
-        fields.push(Field::new(model::fold(&info.name), array.data_type().clone(), nullable).with_metadata(id));
-        arrays.push(array);
-    }
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+/// The columns of one file, of which any slice of its rows can be laid out.
+struct Columns {
+    schema: SchemaRef,
+    sources: Vec<Source>,
 }
 
-fn properties(batch: &RecordBatch) -> WriterProperties {
+enum Source {
+    Rows(ArrayRef),
+    Keys(UInt32Array, ArrayRef),
+    /// Positions in the file that have a value, rising, each with the value's place in the source.
+    Sparse(Vec<(u32, u32)>, Box<Source>),
+}
+
+impl Columns {
+    fn new(sorted: &Sorted, rows: &FileRows, schema: &TableSchema) -> Result<Self> {
+        let is_sparse = sorted.columns.values().any(|c| matches!(c, HotColumn::Sparse(_)));
+        let positions = if is_sparse { positions(&rows.rows) } else { Vec::new() };
+        let mut fields = Vec::with_capacity(sorted.columns.len());
+        let mut sources = Vec::with_capacity(sorted.columns.len());
+        for (id, column) in &sorted.columns {
+            let Some(info) = schema.by_id(*id) else {
+                return Err(Error::Inconsistent(format!("hot rows hold column {id}, which has ended")));
+            };
+            let source = Source::new(column, &positions);
+            let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string())]);
+            let nullable = info.role != model::Role::Time || info.ty != ColumnType::Timestamp;
+            // folded: readers bind by field id, and the engine's own schema is folded too
+            fields.push(Field::new(model::fold(&info.name), source.data_type(), nullable).with_metadata(id));
+            sources.push(source);
+        }
+        Ok(Self { schema: Arc::new(Schema::new(fields)), sources })
+    }
+
+    /// The rows of `slice`, which begins at position `from` of the file.
+    fn take(&self, from: usize, slice: &[u32]) -> Result<RecordBatch> {
+        let order = UInt32Array::from(slice.to_vec());
+        let arrays = self.sources.iter().map(|s| s.take(from, &order)).collect::<Result<Vec<_>>>()?;
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), arrays)?)
+    }
+}
+
+impl Source {
+    fn new(column: &HotColumn, positions: &[u32]) -> Self {
+        match column {
+            HotColumn::Plain(array) => Source::Rows(Arc::clone(array)),
+            HotColumn::Keys(keys, dictionary) => Source::Keys(keys.clone(), Arc::new(dictionary.values())),
+            HotColumn::Sparse(sparse) => {
+                let placed = sparse.at.iter().map(|row| positions.get(*row as usize).copied().unwrap_or(ELSEWHERE));
+                let mut placed: Vec<(u32, u32)> = placed.zip(0u32..).filter(|(at, _)| *at != ELSEWHERE).collect();
+                placed.sort_unstable();
+                Source::Sparse(placed, Box::new(Source::new(&sparse.values, positions)))
+            }
+        }
+    }
+
+    fn data_type(&self) -> DataType {
+        match self {
+            Source::Rows(array) => array.data_type().clone(),
+            Source::Keys(..) => DataType::Dictionary(DataType::UInt32.into(), DataType::Utf8.into()),
+            Source::Sparse(_, values) => values.data_type(),
+        }
+    }
+
+    fn take(&self, from: usize, order: &UInt32Array) -> Result<ArrayRef> {
+        Ok(match self {
+            Source::Rows(array) => compute::take(array, order, None)?,
+            Source::Keys(keys, values) => {
+                let keys = compute::take(keys, order, None)?;
+                Arc::new(DictionaryArray::<UInt32Type>::try_new(keys.as_primitive().clone(), Arc::clone(values))?)
+            }
+            Source::Sparse(placed, values) => {
+                let begin = placed.partition_point(|(at, _)| (*at as usize) < from);
+                let here = placed[begin..].iter().take_while(|(at, _)| (*at as usize) < from + order.len());
+                let mut places: Vec<Option<u32>> = vec![None; order.len()];
+                here.for_each(|(at, place)| places[*at as usize - from] = Some(*place));
+                values.take(0, &UInt32Array::from(places))?
+            }
+        })
+    }
+}
+
+/// What a row that is in another file has for a position.
+const ELSEWHERE: u32 = u32::MAX;
+
+/// Row → its position in the file.
+fn positions(rows: &[u32]) -> Vec<u32> {
+    let mut positions = vec![ELSEWHERE; rows.iter().max().map_or(0, |r| *r as usize + 1)];
+    for (position, row) in (0u32..).zip(rows) {
+        positions[*row as usize] = position;
+    }
+    positions
+}
+
+fn properties(schema: &Schema) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_compression(Compression::LZ4_RAW)
@@ -128,9 +199,8 @@ fn properties(batch: &RecordBatch) -> WriterProperties {
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(Some(limits::ROW_GROUP_ROWS))
         .set_created_by("tidewater".to_owned());
-    for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
-        let is_string =
-            matches!(array.data_type(), arrow::datatypes::DataType::Utf8 | arrow::datatypes::DataType::Dictionary(..));
+    for field in schema.fields() {
+        let is_string = matches!(field.data_type(), DataType::Utf8 | DataType::Dictionary(..));
         builder = builder.set_column_dictionary_enabled(ColumnPath::new(vec![field.name().clone()]), is_string);
     }
     builder.build()

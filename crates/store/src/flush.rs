@@ -40,8 +40,8 @@ struct Written {
 }
 
 impl Flusher {
-    pub fn new(shared: Arc<Shared>, side: SideLog) -> Self {
-        Self { shared, failed: HashMap::new(), side }
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, failed: HashMap::new(), side: SideLog::default() }
     }
 
     /// Goes on with the side log that was recovered.

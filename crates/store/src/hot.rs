@@ -8,15 +8,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringViewArray, UInt32Array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanBufferBuilder, StringArray, StringViewArray, UInt32Array, new_null_array,
+};
+use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute;
 use arrow::datatypes::{DataType, UInt32Type};
 use model::intern::Interner;
 use model::{ColumnId, ColumnType, Lsn, limits};
 use parking_lot::RwLock;
 
-use crate::error::Result;
-use crate::record::Part;
+use crate::error::{Error, Result};
+use crate::record::{Part, mostly_null};
 
 /// The strings of one column of one generation; grows while the generation is active.
 #[derive(Debug, Default)]
@@ -73,6 +76,31 @@ pub enum HotColumn {
     Plain(ArrayRef),
     /// Keys into the generation's dictionary.
     Keys(UInt32Array, Arc<Dictionary>),
+    /// Mostly null.
+    Sparse(Sparse),
+}
+
+/// The rows that have a value, rising, and their values in one of the other two forms.
+#[derive(Debug, Clone)]
+pub struct Sparse {
+    pub at: ScalarBuffer<u32>,
+    pub values: Box<HotColumn>,
+    /// Rows of the chunk.
+    pub rows: usize,
+}
+
+impl Sparse {
+    /// For each row the place of its value, or null.
+    fn places(&self) -> UInt32Array {
+        let mut places = vec![0u32; self.rows];
+        let mut present = BooleanBufferBuilder::new(self.rows);
+        present.append_n(self.rows, false);
+        for (place, row) in (0u32..).zip(self.at.iter()) {
+            places[*row as usize] = place;
+            present.set_bit(*row as usize, true);
+        }
+        UInt32Array::new(places.into(), Some(NullBuffer::new(present.finish())))
+    }
 }
 
 impl HotColumn {
@@ -84,6 +112,7 @@ impl HotColumn {
             }
             HotColumn::Plain(array) => Arc::clone(array),
             HotColumn::Keys(keys, dictionary) => compute::take(&*dictionary.views(), keys, None)?,
+            HotColumn::Sparse(sparse) => compute::take(&sparse.values.to_array()?, &sparse.places(), None)?,
         })
     }
 
@@ -91,7 +120,59 @@ impl HotColumn {
         Ok(match self {
             HotColumn::Plain(array) => Arc::clone(array),
             HotColumn::Keys(keys, dictionary) => compute::take(&dictionary.values(), keys, None)?,
+            HotColumn::Sparse(sparse) => compute::take(&sparse.values.to_plain()?, &sparse.places(), None)?,
         })
+    }
+
+    /// The same column with a place for each row.
+    pub fn dense(&self) -> Result<HotColumn> {
+        let HotColumn::Sparse(sparse) = self else { return Ok(self.clone()) };
+        Ok(match &*sparse.values {
+            HotColumn::Keys(keys, dictionary) => {
+                let keys = compute::take(keys, &sparse.places(), None)?;
+                HotColumn::Keys(keys.as_primitive().clone(), Arc::clone(dictionary))
+            }
+            values => HotColumn::Plain(compute::take(&values.to_plain()?, &sparse.places(), None)?),
+        })
+    }
+
+    /// The same column with its values alone where hardly any row has one.
+    fn thinned(self) -> Result<HotColumn> {
+        let (at, values) = match &self {
+            HotColumn::Sparse(_) => return Ok(self),
+            HotColumn::Plain(array) => match mostly_null(array.nulls()) {
+                None => return Ok(self),
+                Some(at) => (at.values().clone(), HotColumn::Plain(compute::take(array, &at, None)?)),
+            },
+            HotColumn::Keys(keys, dictionary) => match mostly_null(keys.nulls()) {
+                None => return Ok(self),
+                Some(at) => {
+                    let kept = compute::take(keys, &at, None)?;
+                    (at.values().clone(), HotColumn::Keys(kept.as_primitive().clone(), Arc::clone(dictionary)))
+                }
+            },
+        };
+        Ok(HotColumn::Sparse(Sparse { at, values: Box::new(values), rows: self.len() }))
+    }
+
+    /// The column under the type that took over.
+    fn cast(self, ty: ColumnType) -> HotColumn {
+        match self {
+            HotColumn::Plain(array) => HotColumn::Plain(cast(&array, ty)),
+            HotColumn::Sparse(sparse) => {
+                HotColumn::Sparse(Sparse { values: Box::new(sparse.values.cast(ty)), ..sparse })
+            }
+            // strings give way to nothing
+            keys @ HotColumn::Keys(..) => keys,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            HotColumn::Plain(array) => array.len(),
+            HotColumn::Keys(keys, _) => keys.len(),
+            HotColumn::Sparse(sparse) => sparse.rows,
+        }
     }
 }
 
@@ -149,8 +230,13 @@ impl Generation {
     pub fn insert(&mut self, lsn: Lsn, part: &Part, bytes: usize) -> Result<()> {
         debug_assert!(self.lsn_max().is_none_or(|last| last <= lsn), "INV-3: records are applied in LSN order");
         let mut columns = BTreeMap::new();
-        for (id, array) in &part.columns {
-            columns.insert(*id, self.column(*id, array)?);
+        for (id, column) in &part.columns {
+            let values = self.column(*id, &column.values)?;
+            let column = match &column.at {
+                None => values,
+                Some(at) => HotColumn::Sparse(Sparse { at: at.clone(), values: Box::new(values), rows: part.rows }),
+            };
+            columns.insert(*id, column);
         }
         self.chunks.push(Arc::new(Chunk {
             rows: part.rows,
@@ -237,7 +323,7 @@ fn merge(chunks: &[Arc<Chunk>]) -> Result<Chunk> {
     let mut columns = BTreeMap::new();
     for id in ids {
         if let Some(column) = whole(chunks, id)? {
-            columns.insert(id, column);
+            columns.insert(id, column.thinned()?);
         }
     }
     let first = &chunks[0];
@@ -252,33 +338,58 @@ fn merge(chunks: &[Arc<Chunk>]) -> Result<Chunk> {
 }
 
 fn whole(chunks: &[Arc<Chunk>], id: ColumnId) -> Result<Option<HotColumn>> {
-    let Some(sample) = chunks.iter().find_map(|c| c.columns.get(&id)) else {
+    let columns: Vec<(usize, Option<&HotColumn>)> = chunks.iter().map(|c| (c.rows, c.columns.get(&id))).collect();
+    join(&columns)
+}
+
+/// Columns one behind the other; an absent one is so many nulls. `None` where all are absent.
+fn join(columns: &[(usize, Option<&HotColumn>)]) -> Result<Option<HotColumn>> {
+    let present = || columns.iter().filter_map(|(_, c)| *c);
+    if present().next().is_some() && present().all(|c| matches!(c, HotColumn::Sparse(_))) {
+        return join_sparse(columns).map(Some);
+    }
+    let dense: Vec<(usize, Option<HotColumn>)> =
+        columns.iter().map(|(rows, c)| Ok((*rows, c.map(HotColumn::dense).transpose()?))).collect::<Result<_>>()?;
+    let Some(sample) = dense.iter().find_map(|(_, c)| c.as_ref()) else {
         return Ok(None);
     };
-    let all_keys = chunks.iter().all(|c| !matches!(c.columns.get(&id), Some(HotColumn::Plain(_))));
+    let all_keys = dense.iter().all(|(_, c)| !matches!(c, Some(HotColumn::Plain(_))));
     if let (HotColumn::Keys(_, dictionary), true) = (sample, all_keys) {
-        let parts: Vec<ArrayRef> = chunks
+        let parts: Vec<ArrayRef> = dense
             .iter()
-            .map(|c| match c.columns.get(&id) {
+            .map(|(rows, c)| match c {
                 Some(HotColumn::Keys(keys, _)) => Arc::new(keys.clone()) as ArrayRef,
-                _ => new_null_array(&DataType::UInt32, c.rows),
+                _ => new_null_array(&DataType::UInt32, *rows),
             })
             .collect();
         let keys = concat(&parts)?;
         return Ok(Some(HotColumn::Keys(keys.as_primitive().clone(), Arc::clone(dictionary))));
     }
     let ty = match sample {
-        HotColumn::Keys(..) => DataType::Utf8,
         HotColumn::Plain(array) => array.data_type().clone(),
+        _ => DataType::Utf8,
     };
-    let parts = chunks
+    let parts = dense
         .iter()
-        .map(|c| match c.columns.get(&id) {
+        .map(|(rows, c)| match c {
             Some(column) => column.to_plain(),
-            None => Ok(new_null_array(&ty, c.rows)),
+            None => Ok(new_null_array(&ty, *rows)),
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(Some(HotColumn::Plain(concat(&parts)?)))
+}
+
+fn join_sparse(columns: &[(usize, Option<&HotColumn>)]) -> Result<HotColumn> {
+    let (mut at, mut values, mut rows) = (Vec::new(), Vec::new(), 0);
+    for (count, column) in columns {
+        if let Some(HotColumn::Sparse(sparse)) = column {
+            at.extend(sparse.at.iter().map(|row| row + rows as u32));
+            values.push((sparse.at.len(), Some(&*sparse.values)));
+        }
+        rows += count;
+    }
+    let values = join(&values)?.ok_or_else(|| Error::Inconsistent("a sparse column has no values".into()))?;
+    Ok(HotColumn::Sparse(Sparse { at: at.into(), values: Box::new(values), rows }))
 }
 
 /// A column's values under the type that took over; a value that has no place there becomes null.
@@ -321,8 +432,8 @@ impl Hot {
             if moved.iter().any(|(from, ..)| chunk.columns.contains_key(from)) {
                 let chunk = Arc::make_mut(chunk);
                 for (from, to, ty) in moved {
-                    if let Some(HotColumn::Plain(array)) = chunk.columns.remove(from) {
-                        chunk.columns.insert(*to, HotColumn::Plain(cast(&array, *ty)));
+                    if let Some(column) = chunk.columns.remove(from) {
+                        chunk.columns.insert(*to, column.cast(*ty));
                     }
                 }
             }
@@ -333,5 +444,59 @@ impl Hot {
     /// LSN of the oldest row that no file holds.
     pub fn lsn_min(&self) -> Option<Lsn> {
         self.sealed.as_ref().and_then(|g| g.lsn_min()).or_else(|| self.active.lsn_min())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{DictionaryArray, Float64Array};
+    use model::TableId;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::PartColumn;
+
+    /// A number and a string of each row.
+    type Rows = Vec<(Option<f64>, Option<String>)>;
+
+    fn generation(parts: &[Rows], column: impl Fn(ArrayRef) -> PartColumn) -> Generation {
+        let mut generation = Generation::default();
+        for (lsn, rows) in (1u64..).zip(parts) {
+            let numbers: Float64Array = rows.iter().map(|r| r.0).collect();
+            let strings: DictionaryArray<UInt32Type> = rows.iter().map(|r| r.1.as_deref()).collect();
+            let arrays: [(u64, ArrayRef); 2] = [(2, Arc::new(numbers)), (3, Arc::new(strings))];
+            let columns = arrays.map(|(id, array)| (ColumnId(id), column(array))).into();
+            let part = Part { table: TableId(1), rows: rows.len(), time_min: 0, time_max: 0, columns };
+            generation.insert(Lsn(lsn), &part, 0).unwrap();
+        }
+        generation
+    }
+
+    proptest! {
+        #[test]
+        fn a_sparse_column_reads_as_the_padded_one_through_every_merge(
+            parts in proptest::collection::vec((1usize..300, 1usize..60, any::<u8>()), 1..40),
+        ) {
+            let parts: Vec<Rows> = parts
+                .iter()
+                .map(|(rows, every, seed)| {
+                    let filled = |i: usize| (i + *seed as usize) % every == 0;
+                    (0..*rows)
+                        .map(|i| (filled(i).then_some(i as f64), filled(i + 1).then(|| format!("s{}", i % 7))))
+                        .collect()
+                })
+                .collect();
+            let sparse = generation(&parts, PartColumn::new);
+            let padded = generation(&parts, |values| PartColumn { at: None, values });
+            for id in [ColumnId(2), ColumnId(3)] {
+                let read = |g: &Generation| {
+                    let column = g.whole_column(id).unwrap().unwrap();
+                    let strings = compute::cast(&column.to_array().unwrap(), &DataType::Utf8).unwrap();
+                    assert_eq!(&strings, &compute::cast(&column.dense().unwrap().to_plain().unwrap(), &DataType::Utf8).unwrap());
+                    strings
+                };
+                prop_assert_eq!(&read(&sparse), &read(&padded));
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use model::{Batch, DatabaseName, ItemName, Lsn, TableMode, limits};
 use crate::catalog::{Job, Want};
 use crate::config::Durability;
 use crate::error::{Error, Result};
-use crate::record::{self, IdempotencyKey, Part};
+use crate::record::{self, IdempotencyKey, Part, PartColumn};
 use crate::sequencer::{Outcome, Pending};
 use crate::store::Store;
 
@@ -125,13 +125,9 @@ impl Store {
         self.check_writable()?;
         let body = record::encode(&resolved.parts, key);
         // what the rows will take when they are hot: their arrays and a chunk's own bytes
-        let arrays: usize =
-            resolved.parts.iter().flat_map(|p| &p.columns).map(|(_, a)| a.get_buffer_memory_size()).sum();
-        let bytes = arrays + resolved.parts.len() * 256;
+        let bytes: usize = resolved.parts.iter().map(Part::bytes).sum();
         let shared = self.shared();
-        let view = shared.view();
-        resolved.epochs.iter().try_for_each(|(table, _)| shared.check_table(&view, *table))?;
-        drop(view);
+        shared.check_tables(resolved.epochs.iter().map(|(table, _)| *table))?;
         shared.reserve(bytes)?;
         let returning = std::sync::Arc::clone(shared);
         let pending = Pending {
@@ -191,7 +187,7 @@ impl Resolved {
             rows: fitted.rows,
             time_min: fitted.time_min,
             time_max: fitted.time_max,
-            columns: fitted.columns,
+            columns: fitted.columns.into_iter().map(|(id, array)| (id, PartColumn::new(array))).collect(),
         });
     }
 

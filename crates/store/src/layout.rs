@@ -34,6 +34,11 @@ impl Layout {
         self.root.join("log")
     }
 
+    /// What old segments of the log still hold for small tables.
+    pub fn side(&self) -> PathBuf {
+        self.log().join("side")
+    }
+
     pub fn data(&self) -> PathBuf {
         self.root.join("data")
     }

@@ -4,7 +4,8 @@
 //! ```text
 //! record  := parts u32, part*, key
 //! part    := table u64, rows u32, columns u32, column*
-//! column  := id u32, kind u8, nulls u8, [validity ⌈rows/8⌉ if nulls], values
+//! column  := id u32, kind u8, form u8, [validity ⌈rows/8⌉ if form 1], [count u32, rows u32 × count if form 2], values
+//! form    := 0 a value in each row | 1 a value where the validity bit is set | 2 values in the named rows only
 //! values  := 1 timestamp | 2 int64 | 3 uint64 | 4 float64: rows × 8
 //!          | 5 int16: rows × 2 | 6 bool: ⌈rows/8⌉
 //!          | 7 string: distinct u32, bytes u32, ends u32 × distinct, text, width u8, keys rows × width
@@ -20,11 +21,12 @@ use arrow::array::{
     UInt32Array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Float64Type, Int16Type, Int64Type, TimestampMicrosecondType, ToByteSlice, UInt32Type,
     UInt64Type,
 };
-use model::{ColumnId, TableId};
+use model::{ColumnId, TableId, limits};
 
 use crate::error::{Error, Result};
 
@@ -36,7 +38,49 @@ pub struct Part {
     pub time_min: i64,
     pub time_max: i64,
     /// `time` first; strings as `Dictionary(UInt32, Utf8)`.
-    pub columns: Vec<(ColumnId, ArrayRef)>,
+    pub columns: Vec<(ColumnId, PartColumn)>,
+}
+
+impl Part {
+    /// What its rows take in memory: their buffers, and a chunk's and each column's own bytes.
+    pub fn bytes(&self) -> usize {
+        256 + self.columns.iter().map(|(_, c)| c.bytes() + 64).sum::<usize>()
+    }
+}
+
+/// One column of a part. A table of a thousand columns of which each row has ten would else be
+/// padded to a hundred times its size on every way it takes.
+#[derive(Debug, Clone)]
+pub struct PartColumn {
+    /// The rows that have a value, rising; `None`: `values` has one place a row.
+    pub at: Option<ScalarBuffer<u32>>,
+    pub values: ArrayRef,
+}
+
+impl PartColumn {
+    /// Keeps only the values where hardly any row has one.
+    pub fn new(array: ArrayRef) -> Self {
+        match mostly_null(array.nulls()) {
+            None => Self { at: None, values: array },
+            Some(at) => {
+                let values = compute::take(&array, &at, None).expect("the rows are the array's own");
+                Self { at: Some(at.values().clone()), values }
+            }
+        }
+    }
+
+    /// Bytes of its buffers.
+    pub fn bytes(&self) -> usize {
+        self.values.get_buffer_memory_size() + self.at.as_ref().map_or(0, |at| at.len() * 4)
+    }
+}
+
+/// The rows with a value, where these are so few that naming them is smaller than room for all.
+pub fn mostly_null(nulls: Option<&NullBuffer>) -> Option<UInt32Array> {
+    let nulls = nulls?;
+    let present = nulls.len() - nulls.null_count();
+    (nulls.len() >= limits::SPARSE_ROWS && present * limits::SPARSE_SHARE < nulls.len())
+        .then(|| nulls.valid_indices().map(|i| i as u32).collect::<Vec<_>>().into())
 }
 
 /// What makes a request recognisable when it comes again.
@@ -52,15 +96,15 @@ pub struct IdempotencyKey {
 
 /// Encodes a record body.
 pub fn encode(parts: &[Part], key: Option<&IdempotencyKey>) -> Vec<u8> {
-    let bytes: usize = parts.iter().flat_map(|p| &p.columns).map(|(_, a)| a.get_buffer_memory_size() + 16).sum();
+    let bytes: usize = parts.iter().flat_map(|p| &p.columns).map(|(_, c)| c.bytes() + 16).sum();
     let mut out = Vec::with_capacity(bytes + 256);
     put_u32(&mut out, parts.len());
     for part in parts {
         out.extend_from_slice(&part.table.0.to_le_bytes());
         put_u32(&mut out, part.rows);
         put_u32(&mut out, part.columns.len());
-        for (id, array) in &part.columns {
-            encode_column(&mut out, *id, array);
+        for (id, column) in &part.columns {
+            encode_column(&mut out, *id, column);
         }
     }
     match key {
@@ -80,7 +124,8 @@ fn put_u32(out: &mut Vec<u8>, value: usize) {
     out.extend_from_slice(&u32::try_from(value).expect("requests are bounded far below 4 Gi").to_le_bytes());
 }
 
-fn encode_column(out: &mut Vec<u8>, id: ColumnId, array: &ArrayRef) {
+fn encode_column(out: &mut Vec<u8>, id: ColumnId, column: &PartColumn) {
+    let array = &column.values;
     put_u32(out, id.0 as usize);
     let kind = match array.data_type() {
         DataType::Timestamp(..) => 1,
@@ -93,9 +138,14 @@ fn encode_column(out: &mut Vec<u8>, id: ColumnId, array: &ArrayRef) {
         other => unreachable!("{other} is no stored type"),
     };
     out.push(kind);
-    match array.nulls().filter(|n| n.null_count() > 0) {
-        None => out.push(0),
-        Some(nulls) => {
+    match (&column.at, array.nulls().filter(|n| n.null_count() > 0)) {
+        (Some(at), _) => {
+            out.push(2);
+            put_u32(out, at.len());
+            out.extend_from_slice(at.to_byte_slice());
+        }
+        (None, None) => out.push(0),
+        (None, Some(nulls)) => {
             out.push(1);
             put_bits(out, nulls.inner());
         }
@@ -166,19 +216,23 @@ fn decode_part(cursor: &mut Cursor<'_>) -> Result<Part> {
     let columns = (0..cursor.u32()?).map(|_| decode_column(cursor, rows)).collect::<Result<Vec<_>>>()?;
     let time = columns
         .first()
-        .and_then(|(_, a)| a.as_any().downcast_ref::<TimestampMicrosecondArray>())
+        .filter(|(_, c)| c.at.is_none())
+        .and_then(|(_, c)| c.values.as_any().downcast_ref::<TimestampMicrosecondArray>())
         .ok_or_else(|| Error::Log("a record part does not begin with time".into()))?;
     let (time_min, time_max) = time.values().iter().fold((i64::MAX, i64::MIN), |(lo, hi), t| (lo.min(*t), hi.max(*t)));
     Ok(Part { table, rows, time_min, time_max, columns })
 }
 
-fn decode_column(cursor: &mut Cursor<'_>, rows: usize) -> Result<(ColumnId, ArrayRef)> {
+fn decode_column(cursor: &mut Cursor<'_>, part_rows: usize) -> Result<(ColumnId, PartColumn)> {
     let id = ColumnId(u64::from(cursor.u32()?));
     let kind = cursor.u8()?;
-    let nulls = match cursor.u8()? {
-        0 => None,
-        _ => Some(NullBuffer::new(cursor.bits(rows)?)),
+    let (nulls, at) = match cursor.u8()? {
+        0 => (None, None),
+        1 => (Some(NullBuffer::new(cursor.bits(part_rows)?)), None),
+        2 => (None, Some(decode_rows(cursor, part_rows)?)),
+        other => return Err(Error::Log(format!("column form {other} in a record is unknown"))),
     };
+    let rows = at.as_ref().map_or(part_rows, |at| at.len());
     let array: ArrayRef = match kind {
         1 => {
             let values = primitive::<TimestampMicrosecondType>(cursor, rows, nulls)?;
@@ -192,7 +246,17 @@ fn decode_column(cursor: &mut Cursor<'_>, rows: usize) -> Result<(ColumnId, Arra
         7 => decode_strings(cursor, rows, nulls)?,
         other => return Err(Error::Log(format!("column kind {other} in a record is unknown"))),
     };
-    Ok((id, array))
+    Ok((id, PartColumn { at, values: array }))
+}
+
+fn decode_rows(cursor: &mut Cursor<'_>, part_rows: usize) -> Result<ScalarBuffer<u32>> {
+    let count = cursor.u32()? as usize;
+    let raw = cursor.take(count.saturating_mul(4))?;
+    let at: Vec<u32> = raw.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    if !at.is_sorted_by(|a, b| a < b) || at.last().is_some_and(|last| *last as usize >= part_rows) {
+        return Err(Error::Log("a record names rows that its part does not have".into()));
+    }
+    Ok(at.into())
 }
 
 fn primitive<T: ArrowPrimitiveType>(

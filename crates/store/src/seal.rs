@@ -28,6 +28,7 @@ pub struct Ranked {
 impl Ranked {
     fn new(column: ColumnId, data: &HotColumn) -> Result<Self> {
         let (values, keys): (StringArray, Vec<u32>) = match data {
+            HotColumn::Sparse(_) => return Self::new(column, &data.dense()?),
             HotColumn::Keys(keys, dictionary) => {
                 // one above the number, so that 0 is NULL
                 let numbers = (0..keys.len()).map(|i| if keys.is_valid(i) { keys.value(i) + 1 } else { 0 });
@@ -152,7 +153,8 @@ pub fn sort(generation: &Generation, schema: &TableSchema) -> Result<Sorted> {
         keys.push(Ranked::new(*id, &columns[id])?);
     }
     let times = time.as_primitive::<TimestampMicrosecondType>().values();
-    let mut order = time_order(times, ns_id.and_then(|id| ns_values(&columns[&id])));
+    let ns = ns_id.map(|id| columns[&id].dense()).transpose()?;
+    let mut order = time_order(times, ns.as_ref().and_then(ns_values));
     for key in keys.iter().rev() {
         order = key.sort(order);
     }
@@ -177,7 +179,7 @@ fn sort_columns(schema: &TableSchema, columns: &BTreeMap<ColumnId, HotColumn>) -
 fn ns_values(column: &HotColumn) -> Option<&Int16Array> {
     match column {
         HotColumn::Plain(array) => array.as_any().downcast_ref(),
-        HotColumn::Keys(..) => None,
+        _ => None,
     }
 }
 

@@ -309,9 +309,9 @@ pub fn apply_part(view: &mut View, lsn: Lsn, mut part: Part, bytes: usize) -> Op
 /// A record may name a column that gave way between its resolution and now.
 fn follow_casts(part: &mut Part, casts: &[(ColumnId, ColumnId, model::ColumnType)]) {
     for (from, to, ty) in casts {
-        for (id, array) in &mut part.columns {
+        for (id, column) in &mut part.columns {
             if id == from {
-                *array = cast(array, *ty);
+                column.values = cast(&column.values, *ty);
                 *id = *to;
             }
         }

@@ -135,18 +135,20 @@ impl Shared {
     }
 
     /// # Errors
-    /// [`Error::TableStuck`] when the table cannot be flushed and has its share of memory: it must
+    /// [`Error::TableStuck`] when a table cannot be flushed and has its share of memory: it must
     /// not take the memory of the others.
-    pub fn check_table(&self, view: &View, id: TableId) -> Result<()> {
-        if !self.failing.lock().contains(&id) {
+    pub fn check_tables(&self, mut tables: impl Iterator<Item = TableId>) -> Result<()> {
+        let failing = self.failing.lock();
+        if failing.is_empty() {
             return Ok(());
         }
-        match view.tables.get(&id) {
-            Some(table) if table.hot.bytes() >= self.config.flush_bytes => {
-                Err(Error::TableStuck(table.info.name.to_string()))
-            }
-            _ => Ok(()),
-        }
+        let view = self.view();
+        let share = self.config.flush_bytes;
+        let stuck = tables.find_map(|id| {
+            let table = view.tables.get(&id).filter(|_| failing.contains(&id))?;
+            (table.hot.bytes() >= share).then(|| table.info.name.to_string())
+        });
+        stuck.map_or(Ok(()), |name| Err(Error::TableStuck(name)))
     }
 
     /// Gives the reserve on disk up when the disk is full; false when that was not it.

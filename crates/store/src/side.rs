@@ -5,7 +5,6 @@
 //! main log with the same LSNs, cut down to the tables that had not flushed them. Replay reads it
 //! before the main log and ignores what comes again.
 
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use model::{Lsn, limits};
@@ -24,10 +23,8 @@ pub struct SideLog {
     writer: Option<LogWriter>,
     /// Everything up to here that some table needs stands in the side log or in hot rows' own flush.
     covered: Lsn,
-}
-
-fn folder(shared: &Shared) -> PathBuf {
-    shared.layout.log().join("side")
+    /// The last segment that was copied: it stays until the log thread frees it.
+    copied: Option<u64>,
 }
 
 impl SideLog {
@@ -36,10 +33,10 @@ impl SideLog {
     /// # Errors
     /// As [`log::recover`].
     pub fn recover(shared: &Shared, each: impl FnMut(Lsn, &[u8]) -> Result<()>) -> Result<Recovered> {
-        if !folder(shared).exists() {
+        if !shared.layout.side().exists() {
             return Ok(Recovered::default());
         }
-        log::recover(&folder(shared), &shared.log_id, each)
+        log::recover(&shared.layout.side(), &shared.log_id, each)
     }
 
     /// Goes on behind what was recovered.
@@ -60,7 +57,7 @@ impl SideLog {
         let view = shared.view();
         let needs = |part: &Part, lsn: Lsn| view.tables.get(&part.table).is_some_and(|t| lsn > t.flushed);
         let mut records: Vec<(Lsn, Vec<u8>)> = Vec::new();
-        let read = log::read_oldest(&shared.layout.log(), &shared.log_id, self.covered, |lsn, body| {
+        let read = log::read_oldest(&shared.layout.log(), &shared.log_id, self.copied, |lsn, body| {
             let (mut parts, _) = record::decode(body)?;
             parts.retain(|p| needs(p, lsn));
             if !parts.is_empty() {
@@ -69,7 +66,7 @@ impl SideLog {
             Ok(())
         })?;
         // a record that is not applied yet is in no View's hot rows: wait
-        let Some(last) = read.filter(|last| *last <= view.published) else { return Ok(()) };
+        let Some((segment, last)) = read.filter(|(_, last)| *last <= view.published) else { return Ok(()) };
         if !records.is_empty() {
             let writer = self.writer(shared)?;
             for group in records.chunks(limits::LOG_GROUP_RECORDS) {
@@ -79,7 +76,8 @@ impl SideLog {
             writer.sync()?;
         }
         Counters::add(&shared.counters.side_records, records.len() as u64);
-        self.covered = last;
+        self.covered = self.covered.max(last);
+        self.copied = Some(segment);
         Ok(())
     }
 
@@ -88,7 +86,7 @@ impl SideLog {
         let (freed, bytes) = match &mut self.writer {
             Some(writer) => (writer.free_below(needed).map(drop), writer.bytes()),
             None => {
-                let freed = log::remove_below(&folder(shared), &mut self.recovered.segments, needed);
+                let freed = log::remove_below(&shared.layout.side(), &mut self.recovered.segments, needed);
                 (freed, self.recovered.segments.iter().map(|s| s.bytes).sum())
             }
         };
@@ -100,9 +98,9 @@ impl SideLog {
 
     fn writer(&mut self, shared: &Shared) -> Result<&mut LogWriter> {
         if self.writer.is_none() {
-            durable::create_folders(&folder(shared))?;
+            durable::create_folders(&shared.layout.side())?;
             // what it copies makes room: it may take the last of the disk
-            self.writer = Some(LogWriter::open(folder(shared), shared.log_id, &self.recovered, 0)?);
+            self.writer = Some(LogWriter::open(shared.layout.side(), shared.log_id, &self.recovered, 0)?);
         }
         Ok(self.writer.as_mut().expect("opened above"))
     }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use model::{Clock, Code, DatabaseName, Lsn, TableId};
+use model::{Clock, DatabaseName, Lsn, TableId};
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{self, Committer, Job, Lake};
@@ -88,7 +88,7 @@ impl Store {
         remove_orphans(&shared, &loaded.files);
         let keys = Keys::open(&shared.layout.server_db(), shared.clock.now_us())?;
         let committer = Arc::new(Committer::start(lake, Arc::clone(&shared))?);
-        let mut flusher = Flusher::new(Arc::clone(&shared), SideLog::default());
+        let mut flusher = Flusher::new(Arc::clone(&shared));
         let (recovered, side) = replay(&shared, &mut flusher, &committer, &keys)?;
         let store = Self {
             shared,
@@ -157,7 +157,7 @@ impl Store {
         &self.shared.counters
     }
 
-    /// Where the log is damaged, when it is: writes are refused until it is repaired.
+    /// Why writes have not started, when they have not: reads go on.
     pub fn trouble(&self) -> Option<String> {
         self.stopped.read().as_ref().map(|stopped| match stopped {
             Stopped::Damaged(damage) => format!("the log is damaged, rows not yet in files are missing: {damage}"),
@@ -374,7 +374,7 @@ fn replay(
         Counters::add(&shared.counters.replayed_records, 1);
         shared.publish(|view| {
             for part in parts {
-                let bytes = part.columns.iter().map(|(_, a)| a.get_buffer_memory_size()).sum();
+                let bytes = part.bytes();
                 let table = part.table;
                 if apply_part(view, lsn, part, bytes).is_some() {
                     shared.hold(bytes);
@@ -434,13 +434,6 @@ fn remove_orphans(shared: &Shared, known: &[String]) {
     }
 }
 
-impl Error {
-    /// Whether the same write may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        Code::is_retryable(self.code())
-    }
-}
-
 /// `tidewater repair log`: cuts the log of a stopped server's folder at its first damage.
 ///
 /// # Errors
@@ -450,7 +443,7 @@ pub fn repair_log(root: &Path) -> Result<log::RepairReport> {
     let _lock = FolderLock::acquire(root)?;
     let (_, loaded) = catalog::open(&layout, 0)?;
     let mut report = log::repair(&layout.log(), &loaded.log_id)?;
-    let side = layout.log().join("side");
+    let side = layout.side();
     if side.exists() {
         let copied = log::repair(&side, &loaded.log_id)?;
         report.damage = report.damage.or(copied.damage);

@@ -6,10 +6,9 @@ use arrow::array::{
 };
 use arrow::buffer::NullBuffer;
 use model::intern::Interner;
+use model::schema::EXACT_FLOAT;
 
 use crate::Fault;
-
-const EXACT_FLOAT: u64 = 1 << 53;
 
 /// One value as a decoder reads it.
 #[derive(Debug, Clone, Copy, PartialEq)]

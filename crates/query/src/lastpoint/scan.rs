@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
@@ -19,11 +20,10 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, execute_stream,
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use store::view::DataFile;
 use tokio::task::JoinSet;
@@ -173,16 +173,7 @@ impl LatestExec {
         Ok(hot.into_iter().chain(files.into_iter().map(Part::File)).collect())
     }
 
-    fn plan(&self, part: &Part, columns: &Vec<usize>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        match part {
-            Part::Hot => self.table.hot_plan(Some(columns)),
-            Part::File(file) => {
-                let files = [Arc::clone(file)];
-                self.table.file_plan(&files, self.filter.clone(), Some(columns), None, 1).map(Some)
-            }
-        }
-    }
-
+    /// The rows of `parts`, of which only the first may be the hot rows.
     fn rest(&self, parts: &[Part], columns: &Vec<usize>, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
         let files: Vec<Arc<DataFile>> = parts
             .iter()
@@ -191,18 +182,24 @@ impl LatestExec {
                 Part::File(file) => Some(Arc::clone(file)),
             })
             .collect();
-        let mut inputs = Vec::with_capacity(2);
-        if !files.is_empty() {
-            inputs.push(self.table.file_plan(&files, self.filter.clone(), Some(columns), None, partitions)?);
-        }
-        if matches!(parts.first(), Some(Part::Hot)) {
-            inputs.extend(self.table.hot_plan(Some(columns))?);
-        }
-        match inputs.len() {
-            0 => self.table.empty_plan(Some(columns)),
-            1 => Ok(inputs.remove(0)),
-            _ => UnionExec::try_new(inputs),
-        }
+        let with_hot = matches!(parts.first(), Some(Part::Hot));
+        self.table.rows_plan(&files, with_hot, self.filter.clone(), Some(columns), None, partitions)
+    }
+
+    /// The rows of one part for which the filter is true.
+    fn filtered(
+        &self,
+        part: &Part,
+        columns: &Vec<usize>,
+        context: &Arc<TaskContext>,
+    ) -> Result<impl Stream<Item = Result<RecordBatch>> + Unpin + use<>> {
+        let plan = self.rest(std::slice::from_ref(part), columns, 1)?;
+        let filter = self.filter.clone().map(|f| reassign_expr_columns(f, &plan.schema())).transpose()?;
+        let batches = execute_stream(plan, Arc::clone(context))?;
+        Ok(batches.map(move |batch| match (&filter, batch?) {
+            (Some(filter), batch) => Ok(filter_record_batch(&batch, &true_rows(filter, &batch)?)?),
+            (None, batch) => Ok(batch),
+        }))
     }
 
     /// Reads parts in waves of as many as there are threads; returns what was found and the parts
@@ -214,7 +211,7 @@ impl LatestExec {
         let skipped = MetricBuilder::new(&self.metrics).counter("files_skipped", 0);
         let threads = context.session_config().target_partitions();
         let mut done = 0;
-        while done < parts.len() {
+        'parts: while done < parts.len() {
             let horizon = latest.lock().horizon();
             let wave = &parts[done..(done + threads).min(parts.len())];
             let mut tasks = JoinSet::new();
@@ -237,17 +234,13 @@ impl LatestExec {
                         held.resize(latest.bytes());
                         done += 1;
                     }
-                    _ => {
-                        let latest = Arc::into_inner(latest).map(Mutex::into_inner);
-                        let latest = latest.ok_or_else(|| DataFusionError::Internal("a part is still read".into()))?;
-                        return Ok((latest, parts.split_off(done)));
-                    }
+                    _ => break 'parts,
                 }
             }
         }
         let latest = Arc::into_inner(latest).map(Mutex::into_inner);
         let latest = latest.ok_or_else(|| DataFusionError::Internal("a part is still read".into()))?;
-        Ok((latest, Vec::new()))
+        Ok((latest, parts.split_off(done)))
     }
 
     async fn read(
@@ -268,14 +261,8 @@ impl LatestExec {
         }
         let schema = self.table.schema().project(&self.wanted)?;
         let mut found = Latest::new(self.question.clone(), &schema)?;
-        let Some(plan) = self.plan(&part, &self.wanted)? else { return Ok(Read::Skipped) };
-        let filter = self.filter.clone().map(|f| reassign_expr_columns(f, &schema)).transpose()?;
-        let mut batches = execute_stream(plan, Arc::clone(context))?;
+        let mut batches = self.filtered(&part, &self.wanted, context)?;
         while let Some(batch) = batches.try_next().await? {
-            let batch = match &filter {
-                Some(filter) => filter_record_batch(&batch, &true_rows(filter, &batch)?)?,
-                None => batch,
-            };
             found.absorb(&batch)?;
             if held.try_resize(found.bytes()).is_err() {
                 return Ok(Read::Overflow);
@@ -285,16 +272,9 @@ impl LatestExec {
     }
 
     async fn has_new_series(&self, part: &Part, known: &Mutex<Latest>, context: &Arc<TaskContext>) -> Result<bool> {
-        let Some(plan) = self.plan(part, &self.key_columns)? else { return Ok(false) };
-        let schema = plan.schema();
-        let filter = self.filter.clone().map(|f| reassign_expr_columns(f, &schema)).transpose()?;
         let keys: Vec<usize> = (0..self.key_count).collect();
-        let mut batches = execute_stream(plan, Arc::clone(context))?;
+        let mut batches = self.filtered(part, &self.key_columns, context)?;
         while let Some(batch) = batches.try_next().await? {
-            let batch = match &filter {
-                Some(filter) => filter_record_batch(&batch, &true_rows(filter, &batch)?)?,
-                None => batch,
-            };
             if known.lock().has_new_group(&batch.project(&keys)?)? {
                 return Ok(true);
             }

@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -5,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use model::schema::Change;
 use model::{
-    Column, ColumnId, ColumnType, DatabaseName, ItemName, Lsn, Role, TableId, TableMode, TableSchema, fold, limits,
+    Code, Column, ColumnId, ColumnType, DatabaseName, ItemName, Lsn, Role, TableId, TableMode, TableSchema, fold,
+    limits,
 };
 
 use super::lake::{Draft, Lake};
@@ -181,17 +183,15 @@ impl Worker {
         let finished = if draft.is_empty() { Ok(()) } else { self.lake.finish(&draft, self.shared.clock.now_us()) };
         if let Err(error) = finished {
             let _ = self.lake.execute_batch("ROLLBACK");
-            let text = error.to_string();
-            done.into_iter().for_each(|(_, answer)| answer(Err(Error::Inconsistent(text.clone()))));
+            done.into_iter().for_each(|(_, answer)| answer(Err(share_of(&error))));
             return;
         }
         crate::failpoint::hit("catalog.commit.before");
         if let Err(error) = self.lake.execute_batch("COMMIT") {
             match self.lake.execute_batch("ROLLBACK") {
                 // nothing was committed: the jobs failed, no more
-                Ok(()) if matches!(&error, Error::Catalog(e) if is_full(e)) => {
-                    let text = error.to_string();
-                    done.into_iter().for_each(|(_, a)| a(Err(Error::Inconsistent(text.clone()))));
+                Ok(()) if error.code() == Code::DiskFull => {
+                    done.into_iter().for_each(|(_, answer)| answer(Err(share_of(&error))));
                     return;
                 }
                 // the outcome is unknown: only a new start can tell
@@ -445,13 +445,16 @@ fn done_with<T: 'static>(reply: Reply<T>, value: T) -> Answer {
     })
 }
 
-fn is_full(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+/// What each participant of a failed commit is told; a full disk keeps its code.
+fn share_of(error: &Error) -> Error {
+    match error.code() {
+        Code::DiskFull => Error::io("cannot commit", "catalog.sqlite".as_ref())(io::ErrorKind::StorageFull.into()),
+        _ => Error::Inconsistent(error.to_string()),
+    }
 }
 
 fn fail_all(batch: Vec<Job>, error: &Error) {
-    let text = error.to_string();
-    batch.into_iter().for_each(|job| refuse(job, Error::Inconsistent(text.clone())));
+    batch.into_iter().for_each(|job| refuse(job, share_of(error)));
 }
 
 fn refuse(job: Job, error: Error) {

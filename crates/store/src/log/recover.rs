@@ -95,33 +95,25 @@ pub fn recover(folder: &Path, log_id: &LogId, mut each: impl FnMut(Lsn, &[u8]) -
     Ok(out)
 }
 
-/// Reads the records of the oldest segment whose records are not all at or below `after`, and returns
-/// its last LSN. `None` when only the segment in use is left, or when it does not read to its end.
+/// Reads the records of the oldest full segment past number `after`; returns its number and last LSN.
+/// `None` when only the segment in use is left, or when it does not read to its end.
 ///
 /// # Errors
 /// I/O errors, or what `each` returns.
 pub fn read_oldest(
     folder: &Path,
     log_id: &LogId,
-    after: Lsn,
+    after: Option<u64>,
     mut each: impl FnMut(Lsn, &[u8]) -> Result<()>,
-) -> Result<Option<Lsn>> {
+) -> Result<Option<(u64, Lsn)>> {
     let found = sequences(folder)?;
-    for pair in found.windows(2) {
-        let Some(successor) = read_header(folder, pair[1])? else { return Ok(None) };
-        let bytes = read_all(&segment_path(folder, pair[0]))?;
-        let end = (successor.predecessor.segment == pair[0]).then_some(successor.predecessor.offset);
-        let (mut out, mut mark) = (Recovered::default(), Position::default());
-        let mut newer = |lsn: Lsn, body: &[u8]| if lsn > after { each(lsn, body) } else { Ok(()) };
-        let stop = read_segment(&bytes, pair[0], log_id, end, &mut out, &mut mark, &mut newer)?;
-        if !stop.clean {
-            return Ok(None);
-        }
-        if out.last_lsn > after.0 {
-            return Ok(Some(Lsn(out.last_lsn)));
-        }
-    }
-    Ok(None)
+    let Some(pair) = found.windows(2).find(|pair| after.is_none_or(|after| pair[0] > after)) else { return Ok(None) };
+    let Some(successor) = read_header(folder, pair[1])? else { return Ok(None) };
+    let bytes = read_all(&segment_path(folder, pair[0]))?;
+    let end = (successor.predecessor.segment == pair[0]).then_some(successor.predecessor.offset);
+    let (mut out, mut mark) = (Recovered::default(), Position::default());
+    let stop = read_segment(&bytes, pair[0], log_id, end, &mut out, &mut mark, &mut each)?;
+    Ok(stop.clean.then_some((pair[0], Lsn(out.last_lsn))))
 }
 
 struct Stop {

@@ -17,14 +17,16 @@ fn part(values: &[Row]) -> Part {
         rows: values.len(),
         time_min,
         time_max,
-        columns: vec![
-            (ColumnId(1), Arc::new(time)),
-            (ColumnId(2), Arc::new(text)),
-            (ColumnId(3), Arc::new(float)),
-            (ColumnId(9), Arc::new(bool)),
-            (ColumnId(10), Arc::new(Int64Array::from(vec![i64::MIN; values.len()]))),
-            (ColumnId(11), Arc::new(UInt64Array::from(vec![u64::MAX; values.len()]))),
-        ],
+        columns: [
+            (1, Arc::new(time) as ArrayRef),
+            (2, Arc::new(text)),
+            (3, Arc::new(float)),
+            (9, Arc::new(bool)),
+            (10, Arc::new(Int64Array::from(vec![i64::MIN; values.len()]))),
+            (11, Arc::new(UInt64Array::from(vec![u64::MAX; values.len()]))),
+        ]
+        .map(|(id, array)| (ColumnId(id), PartColumn::new(array)))
+        .into(),
     }
 }
 
@@ -40,10 +42,29 @@ proptest! {
         prop_assert_eq!(found, Some(key));
         prop_assert_eq!(parts.len(), 2);
         prop_assert_eq!((parts[1].table, parts[1].rows, parts[1].time_min, parts[1].time_max), (part.table, part.rows, part.time_min, part.time_max));
-        for ((id, array), (wanted_id, wanted)) in parts[1].columns.iter().zip(&part.columns) {
+        for ((id, column), (wanted_id, wanted)) in parts[1].columns.iter().zip(&part.columns) {
             prop_assert_eq!(id, wanted_id);
-            prop_assert_eq!(format!("{array:?}"), format!("{wanted:?}"));
+            prop_assert_eq!(format!("{column:?}"), format!("{wanted:?}"));
         }
+    }
+
+    #[test]
+    fn hardly_filled_columns_take_the_room_of_their_values(
+        at in proptest::collection::btree_map(0usize..5_000, ("[a-z]{1,3}", any::<f64>(), any::<bool>()), 0..40),
+    ) {
+        let rows: Vec<Row> = (0..5_000)
+            .map(|i| match at.get(&i) {
+                Some((text, float, bool)) => (i as i64, Some(text.clone()), Some(*float), Some(*bool)),
+                None => (i as i64, None, None, None),
+            })
+            .collect();
+        let mut part = part(&rows);
+        part.columns.truncate(4);
+        prop_assert!(part.columns[1..].iter().all(|(_, c)| c.values.len() == at.len()));
+        let body = encode(std::slice::from_ref(&part), None);
+        prop_assert!(body.len() < 5_000 * 8 + 40 * 40 + 200, "{}", body.len());
+        let (parts, _) = decode(&body).unwrap();
+        prop_assert_eq!(format!("{:?}", parts[0].columns), format!("{:?}", part.columns));
     }
 
     #[test]

@@ -195,7 +195,9 @@ impl Drop for Server {
 pub fn python(script: &str, args: &[&str]) -> String {
     let interpreter = std::env::var("TW_TEST_PYTHON")
         .expect("TW_TEST_PYTHON names the interpreter with the clients: run `cargo xtask test`");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
+    // asked at run time: a build cache may serve more than one checkout
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder: run `cargo xtask test`");
+    let path = Path::new(&package).join("tests/python").join(script);
     let output =
         Command::new(interpreter).arg(path).args(args).env("TZ", "UTC").output().expect("the interpreter starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
