@@ -188,8 +188,9 @@ fn time_order(times: &[i64], ns: Option<&Int16Array>) -> Vec<u32> {
     let mut order: Vec<u32> = (0..times.len() as u32).collect();
     match ns {
         None if times.is_sorted() => {}
-        None => order.sort_by_key(|i| times[*i as usize]),
-        Some(ns) => order.sort_by_key(|i| {
+        // keys beside their rows: looking each time up by its row would miss the cache each time
+        None => order.sort_by_cached_key(|i| times[*i as usize]),
+        Some(ns) => order.sort_by_cached_key(|i| {
             let i = *i as usize;
             (times[i], if ns.is_valid(i) { ns.value(i) } else { 0 })
         }),

@@ -4,6 +4,8 @@ use super::{LogId, Position};
 pub const ALIGN: u64 = 512;
 pub const GROUP_HEADER_BYTES: usize = 44;
 const SEGMENT_MAGIC: &[u8; 8] = b"TWLOG001";
+/// What the magic of every version begins with.
+const SEGMENT_FAMILY: &[u8; 5] = b"TWLOG";
 const GROUP_MAGIC: &[u8; 4] = b"TWGR";
 
 pub fn align(offset: u64) -> u64 {
@@ -29,6 +31,14 @@ impl SegmentHeader {
         let crc = crc32c::crc32c(&out[..48]);
         out[48..52].copy_from_slice(&crc.to_le_bytes());
         out
+    }
+
+    /// The version of an intact header that is not of this one.
+    pub fn other_version(bytes: &[u8]) -> Option<String> {
+        let bytes = bytes.get(..52)?;
+        let intact = crc32c::crc32c(&bytes[..48]) == u32_at(bytes, 48);
+        (intact && bytes.starts_with(SEGMENT_FAMILY) && &bytes[..8] != SEGMENT_MAGIC)
+            .then(|| String::from_utf8_lossy(&bytes[SEGMENT_FAMILY.len()..8]).into_owned())
     }
 
     /// The header, if its checksum holds.

@@ -57,8 +57,9 @@ pub fn recover(folder: &Path, log_id: &LogId, mut each: impl FnMut(Lsn, &[u8]) -
         let path = segment_path(folder, *sequence);
         let is_last = headers[i + 1..].iter().all(Option::is_none);
         let Some(header) = headers[i].filter(|h| h.sequence == *sequence) else {
-            // a successor is used only after its own header is durable
-            if !is_last {
+            // a segment is used only after its own header is durable
+            let is_used = || Ok::<_, Error>(later_marks(&read_all(&path)?, *sequence, log_id, 0).next().is_some());
+            if !is_last || is_used()? {
                 let reason = "the segment header is unreadable".to_owned();
                 out.damage.get_or_insert(Damage { file: path, offset: 0, reason });
             }
@@ -194,6 +195,10 @@ fn read_header(folder: &Path, sequence: u64) -> Result<Option<SegmentHeader>> {
     let mut bytes = Vec::with_capacity(ALIGN as usize);
     let file = File::open(&path).map_err(Error::io("cannot open", &path))?;
     file.take(ALIGN).read_to_end(&mut bytes).map_err(Error::io("cannot read", &path))?;
+    if let Some(version) = SegmentHeader::other_version(&bytes) {
+        let path = path.display();
+        return Err(Error::Log(format!("{path} is of log version {version}, which this server does not read")));
+    }
     Ok(SegmentHeader::decode(&bytes))
 }
 

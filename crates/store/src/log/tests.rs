@@ -201,3 +201,51 @@ fn a_log_of_another_id_is_refused() {
     let error = recover(folder.path(), &[8; 16], |_, _| Ok(())).unwrap_err();
     assert!(error.to_string().contains("belongs to another log"), "{error}");
 }
+
+#[test]
+fn t25_a_segment_of_length_zero_at_the_end_is_passed_over_and_one_in_the_middle_is_damage() {
+    let folder = written(3);
+    std::fs::write(segment_path(folder.path(), 2), b"").unwrap();
+    let (found, recovered) = lsns(folder.path());
+    assert_eq!((found.len(), recovered.damage.is_none()), (6, true), "it was created and never used");
+    let mut log = open(folder.path()).unwrap();
+    append(&mut log, 3);
+    log.sync().unwrap();
+    drop(log);
+    let (found, recovered) = lsns(folder.path());
+    assert_eq!((found.len(), recovered.damage.is_none()), (8, true), "and the next process went on without it");
+    let used = recovered.segments.last().unwrap().sequence;
+    std::fs::write(segment_path(folder.path(), used + 1), b"").unwrap();
+    std::fs::copy(segment_path(folder.path(), used), segment_path(folder.path(), used + 2)).unwrap();
+    let mut bytes = std::fs::read(segment_path(folder.path(), used + 2)).unwrap();
+    let header = format::SegmentHeader { log_id: ID, sequence: used + 2, predecessor: recovered.end };
+    bytes[..512].copy_from_slice(&header.encode());
+    std::fs::write(segment_path(folder.path(), used + 2), &bytes).unwrap();
+    let damage = lsns(folder.path()).1.damage.expect("a used segment follows it");
+    assert_eq!((damage.file, damage.offset), (segment_path(folder.path(), used + 1), 0));
+}
+
+#[test]
+fn t25_a_log_of_another_version_is_refused_by_name_and_left_as_it_is() {
+    let folder = written(2);
+    let path = first_segment(folder.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[..8].copy_from_slice(b"TWLOG000");
+    let crc = crc32c::crc32c(&bytes[..48]);
+    bytes[48..52].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let error = recover(folder.path(), &ID, |_, _| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("version 000") && error.contains(&path.display().to_string()), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn a_flip_in_the_header_of_the_only_segment_is_damage_and_not_an_empty_log() {
+    let folder = written(2);
+    let path = first_segment(folder.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[10] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let damage = lsns(folder.path()).1.damage.expect("it holds groups");
+    assert_eq!((damage.file, damage.offset), (path, 0));
+}

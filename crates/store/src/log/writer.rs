@@ -44,8 +44,14 @@ impl LogWriter {
     /// New segments leave `reserve` bytes free on the disk.
     pub fn open(folder: PathBuf, log_id: LogId, recovered: &Recovered, reserve: u64) -> Result<Self> {
         let existing = sequences(&folder)?;
+        let last_used = recovered.segments.last().map_or(0, |s| s.sequence);
         for sequence in &existing {
             let path = segment_path(&folder, *sequence);
+            if *sequence > last_used {
+                // its header never became durable: before a successor it would look like damage
+                durable::remove(&path)?;
+                continue;
+            }
             let file = File::open(&path).map_err(Error::io("cannot open", &path))?;
             durable::sync_data(&file, &path)?;
         }

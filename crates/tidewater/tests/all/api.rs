@@ -124,7 +124,7 @@ fn t14_concurrent_clients_write_each_to_its_own_database() {
         for client in 0..4 {
             let server = &server;
             scope.spawn(move || {
-                for i in 0..100 {
+                for i in 0..2_000 {
                     let database = format!("db{client}");
                     let reply = server.send(
                         "POST",
@@ -140,7 +140,7 @@ fn t14_concurrent_clients_write_each_to_its_own_database() {
     for client in 0..4 {
         assert_eq!(
             server.rows(&format!("SELECT min(c), max(c), count(*), count(DISTINCT i) FROM db{client}.m")),
-            json!([[client, client, 100, 100]])
+            json!([[client, client, 2_000, 2_000]])
         );
     }
 }
