@@ -71,3 +71,9 @@ pub const SPARSE_ROWS: usize = 64;
 pub const SPARSE_SHARE: usize = 8;
 /// Rows × columns that a flush lays out at a time.
 pub const FLUSH_SLICE_CELLS: usize = 8 << 20;
+/// Files that one round of cleaning removes from the disk.
+pub const REMOVED_FILES: usize = 10_000;
+/// Files that one merge takes.
+pub const MERGED_FILES: usize = 64;
+/// Merges that are remembered for the history.
+pub const COMPACTION_HISTORY: usize = 100;

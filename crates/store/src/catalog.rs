@@ -11,7 +11,7 @@ mod lake;
 mod load;
 mod schema;
 
-pub use committer::{Committer, FlushedTable, Job, Want};
+pub use committer::{Committer, FlushedTable, Job, Replacement, Want};
 pub use lake::Lake;
 pub use load::Loaded;
 

@@ -21,6 +21,14 @@ pub struct StoreConfig {
     pub ballast_bytes: u64,
     /// Age after which catalog snapshots expire.
     pub snapshot_age_ms: u64,
+    /// Removed files stay on disk so long after they left the catalog: a reader may have asked before.
+    pub file_grace_ms: u64,
+    /// How often compaction looks for work; 0: only when asked.
+    pub merge_interval_ms: u64,
+    /// Small files of the current hour that are worth a merge.
+    pub merge_min_files: usize,
+    /// A file of this size is not merged again.
+    pub merge_target_bytes: u64,
     /// What a write gets when it does not say: fdatasync before the answer, or not.
     pub durability: Durability,
 }
@@ -39,6 +47,10 @@ impl StoreConfig {
             min_free_bytes: hot_budget_bytes as u64 + (512 << 20),
             ballast_bytes: 0,
             snapshot_age_ms: 300_000,
+            file_grace_ms: 900_000,
+            merge_interval_ms: 0,
+            merge_min_files: 10,
+            merge_target_bytes: 128 << 20,
             durability: Durability::Power,
         }
     }

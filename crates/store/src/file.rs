@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch, UInt32Array};
@@ -58,18 +58,14 @@ pub fn write(
     let folder = target.parent().unwrap_or(table_folder);
     durable::create_folders(folder)?;
     let columns = Columns::new(sorted, rows, schema)?;
-    let output = Checked { inner: NewFile::create(target.clone(), 0o640)?, crc: 0, bytes: 0, tail: [0; 8] };
-    let options = ArrowWriterOptions::new().with_properties(properties(&columns.schema)).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(output, Arc::clone(&columns.schema), options)?;
+    let mut output = Output::create(target.clone(), Arc::clone(&columns.schema), Compression::LZ4_RAW)?;
     let slice_rows = (limits::FLUSH_SLICE_CELLS / columns.sources.len().max(1)).max(1);
     let mut from = 0;
     for slice in rows.rows.chunks(slice_rows) {
-        writer.write(&columns.take(from, slice)?)?;
+        output.write(&columns.take(from, slice)?)?;
         from += slice.len();
     }
-    let output = writer.into_inner()?;
-    let (crc32c, bytes, tail) = (output.crc, output.bytes, output.tail);
-    output.inner.commit()?;
+    let Durable { bytes, crc32c, footer_bytes } = output.finish()?;
     let times = sorted.time.as_primitive::<TimestampMicrosecondType>().values();
     let times = rows.rows.iter().map(|row| times[*row as usize]);
     let (time_min, time_max) = times.fold((i64::MAX, i64::MIN), |(lo, hi), t| (lo.min(t), hi.max(t)));
@@ -78,7 +74,7 @@ pub fn write(
         path,
         rows: rows.rows.len() as u64,
         bytes,
-        footer_bytes: u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]),
+        footer_bytes,
         crc32c,
         time_min,
         time_max,
@@ -92,10 +88,53 @@ pub fn write(
 
 fn bounds(key: &crate::seal::Ranked, rows: &[u32]) -> StringBounds {
     let (nulls, min_max) = key.bounds(rows);
-    let min_max = min_max
-        .filter(|(min, max)| min.len() <= BOUND_BYTES && max.len() <= BOUND_BYTES)
-        .map(|(min, max)| (min.to_owned(), max.to_owned()));
-    StringBounds { column: key.column, nulls, min_max }
+    string_bounds(key.column, nulls, min_max.map(|(min, max)| (min.to_owned(), max.to_owned())))
+}
+
+/// The bounds as the catalog keeps them.
+pub(crate) fn string_bounds(column: ColumnId, nulls: u64, min_max: Option<(String, String)>) -> StringBounds {
+    let min_max = min_max.filter(|(min, max)| min.len() <= BOUND_BYTES && max.len() <= BOUND_BYTES);
+    StringBounds { column, nulls, min_max }
+}
+
+/// The Parquet field of a column.
+pub(crate) fn field(column: &model::Column, ty: DataType) -> Field {
+    let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), column.id.to_string())]);
+    let nullable = column.role != model::Role::Time || column.ty != ColumnType::Timestamp;
+    // folded: readers bind by field id, and the engine's own schema is folded too
+    Field::new(model::fold(&column.name), ty, nullable).with_metadata(id)
+}
+
+/// A data file in the making; dropped unfinished, it leaves nothing.
+pub(crate) struct Output {
+    writer: ArrowWriter<Checked>,
+}
+
+/// What is known of a file once it is durable.
+pub(crate) struct Durable {
+    pub bytes: u64,
+    pub crc32c: u32,
+    pub footer_bytes: u32,
+}
+
+impl Output {
+    pub fn create(target: PathBuf, schema: SchemaRef, compression: Compression) -> Result<Self> {
+        let output = Checked { inner: NewFile::create(target, 0o640)?, crc: 0, bytes: 0, tail: [0; 8] };
+        let properties = properties(&schema, compression);
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        Ok(Self { writer: ArrowWriter::try_new_with_options(output, schema, options)? })
+    }
+
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        Ok(self.writer.write(batch)?)
+    }
+
+    /// Writes the footer, syncs, gives the file its name.
+    pub fn finish(self) -> Result<Durable> {
+        let Checked { inner, crc, bytes, tail } = self.writer.into_inner()?;
+        inner.commit()?;
+        Ok(Durable { bytes, crc32c: crc, footer_bytes: u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]) })
+    }
 }
 
 /// The columns of one file, of which any slice of its rows can be laid out.
@@ -122,10 +161,7 @@ impl Columns {
                 return Err(Error::Inconsistent(format!("hot rows hold column {id}, which has ended")));
             };
             let source = Source::new(column, &positions);
-            let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string())]);
-            let nullable = info.role != model::Role::Time || info.ty != ColumnType::Timestamp;
-            // folded: readers bind by field id, and the engine's own schema is folded too
-            fields.push(Field::new(model::fold(&info.name), source.data_type(), nullable).with_metadata(id));
+            fields.push(field(info, source.data_type()));
             sources.push(source);
         }
         Ok(Self { schema: Arc::new(Schema::new(fields)), sources })
@@ -191,10 +227,10 @@ fn positions(rows: &[u32]) -> Vec<u32> {
     positions
 }
 
-fn properties(schema: &Schema) -> WriterProperties {
+fn properties(schema: &Schema, compression: Compression) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_compression(Compression::LZ4_RAW)
+        .set_compression(compression)
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(Some(limits::ROW_GROUP_ROWS))

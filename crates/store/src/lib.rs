@@ -5,6 +5,8 @@
 
 /// The DuckLake catalog.
 pub mod catalog;
+/// Small files to large ones.
+pub mod compact;
 /// How a store is opened.
 pub mod config;
 /// Sorted rows to Parquet.
@@ -19,6 +21,8 @@ pub mod idempotency;
 pub mod ingest;
 /// The log: segments, recovery, repair.
 pub mod log;
+/// Sorted files to one sorted file.
+mod merge;
 /// The body of a log record.
 pub mod record;
 /// The order and division of a sealed generation's rows.

@@ -113,6 +113,36 @@ pub enum Interval {
 }
 
 impl Interval {
+    pub fn hour(us: i64) -> Self {
+        Interval::Hour(us.div_euclid(HOUR_US))
+    }
+
+    pub fn day(us: i64) -> Self {
+        Interval::Day(us.div_euclid(24 * HOUR_US))
+    }
+
+    pub fn month(us: i64) -> Self {
+        let d = instant(us);
+        Interval::Month(d.year(), d.month())
+    }
+
+    pub fn year(us: i64) -> Self {
+        Interval::Year(instant(us).year())
+    }
+
+    /// The first instant behind it, UTC microseconds.
+    pub fn end_us(&self) -> i64 {
+        let first_of = |year: i32, month: u32| Utc.with_ymd_and_hms(year, month, 1, 0, 0, 0).single();
+        let end = match *self {
+            Interval::Hour(hour) => return hour.saturating_add(1).saturating_mul(HOUR_US),
+            Interval::Day(day) => return day.saturating_add(1).saturating_mul(24 * HOUR_US),
+            Interval::Month(year, 12) | Interval::Year(year) => first_of(year + 1, 1),
+            Interval::Month(year, month) => first_of(year, month + 1),
+            Interval::Any => None,
+        };
+        end.map_or(i64::MAX, |d| d.timestamp_micros())
+    }
+
     /// Folder below the table's, ending in `/`: the wider the interval, the shorter.
     pub fn folder(&self) -> String {
         let day = |d: &DateTime<Utc>| format!("{:04}/{:02}/{:02}/", d.year(), d.month(), d.day());
@@ -239,12 +269,9 @@ fn intervals_of(hours: HashMap<i64, usize>) -> HashMap<i64, Interval> {
     let rest = fullest.split_off(fullest.len().min(limits::FLUSH_HOUR_FILES));
     let mut out: HashMap<i64, Interval> = fullest.into_iter().map(|(h, _)| (h, Interval::Hour(h))).collect();
     let widths: [fn(i64) -> Interval; 3] = [
-        |hour| Interval::Day(hour.div_euclid(24)),
-        |hour| {
-            let d = instant(hour * HOUR_US);
-            Interval::Month(d.year(), d.month())
-        },
-        |hour| Interval::Year(instant(hour * HOUR_US).year()),
+        |hour| Interval::day(hour * HOUR_US),
+        |hour| Interval::month(hour * HOUR_US),
+        |hour| Interval::year(hour * HOUR_US),
     ];
     let distinct = |width: fn(i64) -> Interval| -> Vec<Interval> {
         let mut found: HashMap<Interval, usize> = HashMap::new();

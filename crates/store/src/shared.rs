@@ -1,17 +1,18 @@
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use model::{Clock, TableId};
 use parking_lot::{Condvar, Mutex};
 
 use crate::ballast::Ballast;
+use crate::compact::Compaction;
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::log::LogId;
-use crate::view::View;
+use crate::view::{DataFile, View};
 
 /// What the log, apply, flush and catalog threads share.
 #[derive(Debug)]
@@ -40,6 +41,9 @@ pub struct Shared {
     /// Tables whose last flush failed.
     pub failing: Mutex<HashSet<TableId>>,
     pub ballast: Ballast,
+    /// Files that left the newest View; an older one may still pin them.
+    retired: Mutex<HashMap<u64, Weak<DataFile>>>,
+    pub compaction: Mutex<Compaction>,
     /// Log records below it are not needed any more.
     pub needed_lsn: AtomicU64,
 }
@@ -62,6 +66,7 @@ pub struct Counters {
     pub torn_tails: AtomicU64,
     pub orphans_removed: AtomicU64,
     pub snapshots_expired: AtomicU64,
+    pub files_removed: AtomicU64,
     pub side_records: AtomicU64,
     pub ballast_given_up: AtomicU64,
 }
@@ -94,6 +99,8 @@ impl Shared {
             log_full: AtomicBool::new(false),
             failing: Mutex::new(HashSet::new()),
             ballast,
+            retired: Mutex::default(),
+            compaction: Mutex::default(),
             needed_lsn: AtomicU64::new(0),
         }
     }
@@ -159,6 +166,21 @@ impl Shared {
             tracing::warn!("the disk is full: the reserve is given up");
         }
         gave
+    }
+
+    /// Remembers files that leave the newest View.
+    pub fn retire(&self, files: impl IntoIterator<Item = Arc<DataFile>>) {
+        self.retired.lock().extend(files.into_iter().map(|f| (f.id, Arc::downgrade(&f))));
+    }
+
+    /// Whether some View that a query holds still names the file.
+    pub fn is_pinned(&self, file: u64) -> bool {
+        let mut retired = self.retired.lock();
+        let pinned = retired.get(&file).is_some_and(|f| f.strong_count() > 0);
+        if !pinned {
+            retired.remove(&file);
+        }
+        pinned
     }
 
     pub fn release(&self, bytes: usize) {

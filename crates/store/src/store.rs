@@ -10,6 +10,7 @@ use model::{Clock, DatabaseName, Lsn, TableId};
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{self, Committer, Job, Lake};
+use crate::compact::{self, Candidate, Compactor, Scope};
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
 use crate::flush::Flusher;
@@ -37,6 +38,7 @@ pub struct Store {
     /// Absent while writes have not started: reads go on.
     pub(crate) sequencer: Mutex<Option<Sequencer>>,
     flusher: Mutex<Option<FlushThread>>,
+    compactor: Mutex<Option<Compactor>>,
     keys: Keys,
     stopped: RwLock<Option<Stopped>>,
     _lock: FolderLock,
@@ -95,10 +97,12 @@ impl Store {
             committer,
             sequencer: Mutex::new(None),
             flusher: Mutex::new(None),
+            compactor: Mutex::new(None),
             keys,
             stopped: RwLock::new(None),
             _lock: lock,
         };
+        *store.compactor.lock() = Some(Compactor::start(Arc::clone(&store.shared), Arc::clone(&store.committer))?);
         if let Some(damage) = recovered.damage.as_ref().or(side.damage.as_ref()) {
             *store.stopped.write() = Some(Stopped::Damaged(damage.to_string()));
             return Ok(store);
@@ -200,6 +204,20 @@ impl Store {
         Err(Error::WritesUnavailable(format!("{} tables could not be flushed; see the server's log", failed.len())))
     }
 
+    /// Merges files now; blocks until it is done. `None` when a run is under way already.
+    ///
+    /// # Errors
+    /// Something could not be merged; its files are as they were.
+    pub fn compact(&self, scope: Scope) -> Option<Result<usize>> {
+        let answer = self.compactor.lock().as_ref()?.trigger(scope)?;
+        Some(answer.recv().unwrap_or_else(|_| Err(self.unavailable())))
+    }
+
+    /// What compaction would merge now.
+    pub fn compaction_candidates(&self, scope: &Scope) -> Vec<Candidate> {
+        compact::candidates(&self.shared, &self.view(), scope, self.shared.clock.now_us())
+    }
+
     fn unavailable(&self) -> Error {
         Error::WritesUnavailable(self.trouble().unwrap_or_else(|| "the server is stopping".into()))
     }
@@ -266,6 +284,7 @@ impl Store {
         if let Some(flusher) = flusher {
             flusher.stop(patience);
         }
+        drop(self.compactor.lock().take());
         let lake = Arc::into_inner(self.committer).and_then(Committer::stop);
         if let Some(lake) = lake {
             leave_catalog(lake);
@@ -349,6 +368,27 @@ fn expire(shared: &Shared, committer: &Committer, now_us: i64) {
         Ok(gone) => Counters::add(&shared.counters.snapshots_expired, gone as u64),
         Err(error) => tracing::warn!(%error, "snapshots could not be expired; tried again"),
     }
+    if let Err(error) = remove_files(shared, committer, now_us) {
+        tracing::warn!(%error, "files that nobody needs could not be removed; tried again");
+    }
+}
+
+/// Removes files whose grace is over and which no View names, then forgets them: a crash between the
+/// two only repeats the removal.
+fn remove_files(shared: &Shared, committer: &Committer, now_us: i64) -> Result<()> {
+    let before_us = now_us - shared.config.file_grace_ms as i64 * 1_000;
+    let mut files: Vec<(u64, String)> = committer.wait(|reply| Job::Removable { before_us, reply })?;
+    files.retain(|(id, path)| {
+        let path = shared.layout.data().join(path);
+        !shared.is_pinned(*id) && (durable::remove(&path).is_ok() || !path.exists())
+    });
+    if files.is_empty() {
+        return Ok(());
+    }
+    crate::failpoint::hit("expire.removed");
+    Counters::add(&shared.counters.files_removed, files.len() as u64);
+    let files = files.into_iter().map(|(id, _)| id).collect();
+    committer.wait(|reply| Job::Removed { files, reply })
 }
 
 /// Reads the log into hot rows, flushing as it goes when memory runs short.

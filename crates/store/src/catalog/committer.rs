@@ -41,16 +41,54 @@ pub struct FlushedTable {
     pub columns: Vec<ColumnId>,
 }
 
+/// Files of one table that others take over from, row for row.
+#[derive(Debug)]
+pub struct Replacement {
+    pub table: TableId,
+    pub ended: Vec<u64>,
+    pub files: Vec<NewDataFile>,
+}
+
 type Reply<T> = SyncSender<Result<T>>;
 
 /// One piece of work for the catalog.
 #[derive(Debug)]
 pub enum Job {
-    Define { database: DatabaseName, wants: Vec<Want>, reply: Reply<()> },
-    CreateDatabase { database: DatabaseName, reply: Reply<i64> },
-    DropTable { table: TableId, reply: Reply<()> },
-    Flush { table: FlushedTable, reply: Reply<()> },
-    Expire { oldest_us: i64, reply: Reply<usize> },
+    Define {
+        database: DatabaseName,
+        wants: Vec<Want>,
+        reply: Reply<()>,
+    },
+    CreateDatabase {
+        database: DatabaseName,
+        reply: Reply<i64>,
+    },
+    DropTable {
+        table: TableId,
+        reply: Reply<()>,
+    },
+    Flush {
+        table: FlushedTable,
+        reply: Reply<()>,
+    },
+    Replace {
+        replacement: Replacement,
+        reply: Reply<()>,
+    },
+    Expire {
+        oldest_us: i64,
+        reply: Reply<usize>,
+    },
+    /// Files that may be removed from the disk: scheduled before then.
+    Removable {
+        before_us: i64,
+        reply: Reply<Vec<(u64, String)>>,
+    },
+    /// Files that are gone from the disk.
+    Removed {
+        files: Vec<u64>,
+        reply: Reply<()>,
+    },
 }
 
 /// Hands jobs to the catalog's thread.
@@ -231,10 +269,12 @@ impl Worker {
             }
             Job::DropTable { table, reply } => (self.drop_table(draft, working, table), done_with(reply, ())),
             Job::Flush { table, reply } => (self.flush(draft, working, table), done_with(reply, ())),
-            Job::Expire { oldest_us, reply } => match self.lake.expire(oldest_us) {
-                Ok(gone) => (Ok(Vec::new()), done_with(reply, gone)),
-                Err(error) => (Err(error), done_with(reply, 0)),
-            },
+            Job::Replace { replacement, reply } => (self.replace(draft, working, &replacement), done_with(reply, ())),
+            Job::Expire { oldest_us, reply } => {
+                without_effects(self.lake.expire(oldest_us, self.shared.clock.now_us()), reply)
+            }
+            Job::Removable { before_us, reply } => without_effects(self.lake.removable_files(before_us), reply),
+            Job::Removed { files, reply } => without_effects(self.lake.forget_files(&files), reply),
         }
     }
 
@@ -363,8 +403,10 @@ impl Worker {
         let mut effects: Effects = Vec::new();
         if working.tables.contains_key(&table) {
             self.lake.drop_table(draft, table)?;
+            let shared = Arc::clone(&self.shared);
             apply_to(working, &mut effects, move |view| {
                 let Some(gone) = view.tables.remove(&table) else { return };
+                shared.retire(gone.files.iter().cloned());
                 let names: Vec<_> = view.databases.iter().map(|(k, d)| (k.clone(), d.id)).collect();
                 for (key, _) in names.into_iter().filter(|(_, id)| *id == gone.info.database) {
                     if let Some(database) = view.databases.get_mut(&key) {
@@ -376,15 +418,18 @@ impl Worker {
         Ok(effects)
     }
 
-    fn flush(&self, draft: &mut Draft, working: &mut View, flushed: FlushedTable) -> Result<Effects> {
-        let table = working.tables.get(&flushed.table).cloned();
-        let Some(table) = table else {
-            return Err(Error::Inconsistent(format!("table {} ended while it was flushed", flushed.table)));
-        };
-        let mut added = Vec::with_capacity(flushed.files.len());
+    /// Adds files that one job made; `new_rows` says how many rows of each are in no other file.
+    fn add_files(
+        &self,
+        draft: &mut Draft,
+        table: &TableInfo,
+        files: &[NewDataFile],
+        new_rows: impl Fn(&NewDataFile) -> u64,
+    ) -> Result<Vec<Arc<DataFile>>> {
+        let mut added = Vec::with_capacity(files.len());
         let mut run = None;
-        for file in &flushed.files {
-            let id = self.lake.add_file(draft, &table.info, file, run)?;
+        for file in files {
+            let id = self.lake.add_file(draft, table, file, run, new_rows(file))?;
             run.get_or_insert(id);
             added.push(Arc::new(DataFile {
                 id,
@@ -402,6 +447,37 @@ impl Worker {
                 bounds: file.bounds.clone(),
             }));
         }
+        Ok(added)
+    }
+
+    fn replace(&self, draft: &mut Draft, working: &mut View, replacement: &Replacement) -> Result<Effects> {
+        let Replacement { table: id, ended, files } = replacement;
+        let Some(table) = working.tables.get(id).cloned() else {
+            return Err(Error::Inconsistent(format!("table {id} ended while its files were merged")));
+        };
+        self.lake.end_files(draft, *id, ended)?;
+        let added = self.add_files(draft, &table.info, files, |_| 0)?;
+        let (id, ended) = (*id, ended.clone());
+        let shared = Arc::clone(&self.shared);
+        let mut effects: Effects = Vec::new();
+        apply_to(working, &mut effects, move |view| {
+            let Some(table) = view.edit(id) else { return };
+            let (gone, mut left): (imbl::Vector<_>, imbl::Vector<_>) =
+                table.files.iter().cloned().partition(|f| ended.contains(&f.id));
+            left.extend(added.iter().cloned());
+            table.file_rows = left.iter().map(|f| f.rows).sum();
+            table.files = left;
+            shared.retire(gone);
+        });
+        Ok(effects)
+    }
+
+    fn flush(&self, draft: &mut Draft, working: &mut View, flushed: FlushedTable) -> Result<Effects> {
+        let table = working.tables.get(&flushed.table).cloned();
+        let Some(table) = table else {
+            return Err(Error::Inconsistent(format!("table {} ended while it was flushed", flushed.table)));
+        };
+        let added = self.add_files(draft, &table.info, &flushed.files, |file| file.rows)?;
         self.lake.persist_columns(flushed.table, &flushed.columns)?;
         self.lake.move_watermark(&super::hex(&self.shared.log_id), flushed.table, flushed.expected, flushed.to)?;
         let mut effects: Effects = Vec::new();
@@ -439,6 +515,14 @@ fn replace_info(view: &mut View, info: &Arc<TableInfo>) {
     }
 }
 
+/// A job that changes nothing that a View shows.
+fn without_effects<T: Default + 'static>(outcome: Result<T>, reply: Reply<T>) -> (Result<Effects>, Answer) {
+    match outcome {
+        Ok(value) => (Ok(Vec::new()), done_with(reply, value)),
+        Err(error) => (Err(error), done_with(reply, T::default())),
+    }
+}
+
 fn done_with<T: 'static>(reply: Reply<T>, value: T) -> Answer {
     Box::new(move |outcome| {
         let _ = reply.try_send(outcome.map(|()| value));
@@ -459,7 +543,14 @@ fn fail_all(batch: Vec<Job>, error: &Error) {
 
 fn refuse(job: Job, error: Error) {
     match job {
-        Job::Define { reply, .. } | Job::DropTable { reply, .. } | Job::Flush { reply, .. } => {
+        Job::Define { reply, .. }
+        | Job::DropTable { reply, .. }
+        | Job::Flush { reply, .. }
+        | Job::Replace { reply, .. }
+        | Job::Removed { reply, .. } => {
+            let _ = reply.try_send(Err(error));
+        }
+        Job::Removable { reply, .. } => {
             let _ = reply.try_send(Err(error));
         }
         Job::CreateDatabase { reply, .. } => {

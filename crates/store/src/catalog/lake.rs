@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{TimeZone, Utc};
-use model::{ColumnId, DatabaseId, Lsn, TableId};
+use model::{ColumnId, DatabaseId, Lsn, TableId, limits};
 use rusqlite::{Connection, params};
 
 use crate::error::{Error, Result};
@@ -220,13 +220,33 @@ impl Lake {
         Ok(())
     }
 
-    /// Adds a file with its statistics; returns its id.
+    /// Ends files: readers of older snapshots still see them until these expire.
+    ///
+    /// # Errors
+    /// Some of them ended already: what was made of them is out of date.
+    pub(super) fn end_files(&self, draft: &mut Draft, table: TableId, files: &[u64]) -> Result<()> {
+        for file in files {
+            let ended = self.run(
+                "UPDATE ducklake_data_file SET end_snapshot = ?
+                 WHERE data_file_id = ? AND table_id = ? AND end_snapshot IS NULL",
+                params![draft.snapshot, file, table.0],
+            )?;
+            if ended != 1 {
+                return Err(Error::Inconsistent(format!("file {file} of table {table} has ended meanwhile")));
+            }
+        }
+        draft.changes.insert(format!("merge_adjacent:{table}"));
+        Ok(())
+    }
+
+    /// Adds a file with its statistics; returns its id. `new_rows` of it are in no other file.
     pub(super) fn add_file(
         &self,
         draft: &mut Draft,
         table: &TableInfo,
         file: &NewDataFile,
         run: Option<u64>,
+        new_rows: u64,
     ) -> Result<u64> {
         let id = draft.file_id();
         let t = table.id.0;
@@ -243,9 +263,9 @@ impl Lake {
             self.run(stats, params![id, t, lead.column.0, file.rows - lead.nulls, lead.nulls, min, max])?;
         }
         self.run(
-            "UPDATE ducklake_table_stats SET record_count = record_count + ?1, next_row_id = next_row_id + ?1,
-             file_size_bytes = file_size_bytes + ?2 WHERE table_id = ?3",
-            params![file.rows, file.bytes, t],
+            "UPDATE ducklake_table_stats SET record_count = record_count + ?, next_row_id = next_row_id + ?,
+             file_size_bytes = file_size_bytes + ? WHERE table_id = ?",
+            params![new_rows, file.rows, file.bytes, t],
         )?;
         // fixed-width UTC text compares as time does
         let widened = self.run(
@@ -275,7 +295,9 @@ impl Lake {
                 bounds
             ],
         )?;
-        draft.changes.insert(format!("inserted_into_table:{t}"));
+        if new_rows > 0 {
+            draft.changes.insert(format!("inserted_into_table:{t}"));
+        }
         Ok(id)
     }
 
@@ -307,7 +329,7 @@ impl Lake {
 
     /// Removes snapshots before `oldest_us`, but never the newest, and rows that only they could see.
     /// Returns how many snapshots went.
-    pub(super) fn expire(&self, oldest_us: i64) -> Result<usize> {
+    pub(super) fn expire(&self, oldest_us: i64, now_us: i64) -> Result<usize> {
         let cut: Option<u64> = self.connection.query_row(
             "SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_time < ?",
             [timestamp(oldest_us)],
@@ -321,8 +343,69 @@ impl Lake {
         self.run("DELETE FROM ducklake_snapshot_changes WHERE snapshot_id < ?", [keep])?;
         if gone > 0 {
             self.run("DELETE FROM ducklake_column WHERE end_snapshot <= ?", [keep])?;
+            self.schedule_files(keep, now_us)?;
+            self.forget_tables(keep)?;
         }
         Ok(gone)
+    }
+
+    /// Files that no kept snapshot names leave the catalog and wait for their removal.
+    fn schedule_files(&self, keep: u64, now_us: i64) -> Result<()> {
+        self.run(
+            "INSERT INTO ducklake_files_scheduled_for_deletion
+             SELECT f.data_file_id, s.path || t.path || f.path, 1, ? FROM ducklake_data_file f
+             JOIN (SELECT DISTINCT table_id, schema_id, path FROM ducklake_table) t USING (table_id)
+             JOIN (SELECT DISTINCT schema_id, path FROM ducklake_schema) s USING (schema_id)
+             WHERE f.end_snapshot <= ?",
+            params![timestamp(now_us), keep],
+        )?;
+        let ended = "(SELECT data_file_id FROM ducklake_data_file WHERE end_snapshot <= ?)";
+        for table in ["ducklake_file_column_stats", "tw_file"] {
+            self.run(&format!("DELETE FROM {table} WHERE data_file_id IN {ended}"), [keep])?;
+        }
+        self.run("DELETE FROM ducklake_data_file WHERE end_snapshot <= ?", [keep])?;
+        Ok(())
+    }
+
+    /// Tables that no kept snapshot names leave the catalog. Their ids are never used again, so that
+    /// log records that name them are passed over.
+    fn forget_tables(&self, keep: u64) -> Result<()> {
+        let ended =
+            "(SELECT table_id FROM ducklake_table GROUP BY table_id HAVING max(ifnull(end_snapshot, 1 << 62)) <= ?)";
+        for table in [
+            "ducklake_table_stats",
+            "ducklake_table_column_stats",
+            "ducklake_schema_versions",
+            "ducklake_column",
+            "ducklake_sort_info",
+            "ducklake_sort_expression",
+            "tw_table",
+            "tw_column",
+            "tw_cast",
+            "tw_flushed",
+            "ducklake_table",
+        ] {
+            self.run(&format!("DELETE FROM {table} WHERE table_id IN {ended}"), [keep])?;
+        }
+        Ok(())
+    }
+
+    /// Files that were scheduled before `before_us`: id and path below the data folder.
+    pub(super) fn removable_files(&self, before_us: i64) -> Result<Vec<(u64, String)>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT data_file_id, path FROM ducklake_files_scheduled_for_deletion WHERE schedule_start < ? LIMIT ?",
+        )?;
+        let found = statement
+            .query_map(params![timestamp(before_us), limits::REMOVED_FILES as u64], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// Forgets files that were removed from the disk.
+    pub(super) fn forget_files(&self, files: &[u64]) -> Result<()> {
+        for file in files {
+            self.run("DELETE FROM ducklake_files_scheduled_for_deletion WHERE data_file_id = ?", [file])?;
+        }
+        Ok(())
     }
 
     /// Leaves the file in a form that readers without write permission can open: no `-wal` file.

@@ -1,0 +1,406 @@
+//! Many small files to few large ones, so that queries stay fast however rows arrive.
+//!
+//! A file belongs to the narrowest of hour, day, month or year that holds all its rows. Within one
+//! interval small files are merged when there are enough of them, or when the interval is over, and
+//! never with a file much larger than all others together: each row is rewritten a logarithmic
+//! number of times. [`crate::merge`] does the work; one commit swaps the files.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use model::{Lsn, TableId, TableMode, limits};
+
+use crate::catalog::{Committer, Job, Replacement};
+use crate::error::{Error, Result};
+use crate::flush::table_folder;
+use crate::merge::{MergeError, merge};
+use crate::seal::Interval;
+use crate::shared::Shared;
+use crate::view::{DataFile, Table, View};
+use crate::{failpoint, random};
+
+/// How often the thread looks at the clock.
+const TICK: Duration = Duration::from_millis(100);
+/// Late rows are awaited so long after an interval's end before it counts as over (microseconds).
+const SETTLED_US: i64 = 3_600_000_000;
+/// A merge may hold so many times the bytes of a file that is large enough.
+const MERGE_TARGETS: u64 = 4;
+/// The largest input may be so many times the others together.
+const LARGEST_SHARE: u64 = 4;
+const MAX_BACKOFF_US: i64 = 60_000_000;
+
+/// The width of the interval that a merge is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    Hourly,
+    Daily,
+    Monthly,
+    Yearly,
+}
+
+impl Tier {
+    pub const ALL: [Tier; 4] = [Tier::Hourly, Tier::Daily, Tier::Monthly, Tier::Yearly];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Tier::Hourly => "hourly",
+            Tier::Daily => "daily",
+            Tier::Monthly => "monthly",
+            Tier::Yearly => "yearly",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.as_str() == text)
+    }
+
+    fn interval(self, us: i64) -> Interval {
+        match self {
+            Tier::Hourly => Interval::hour(us),
+            Tier::Daily => Interval::day(us),
+            Tier::Monthly => Interval::month(us),
+            Tier::Yearly => Interval::year(us),
+        }
+    }
+}
+
+/// What one run looks at.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    pub tiers: Vec<Tier>,
+    /// Folded names; `None` is all.
+    pub database: Option<String>,
+    pub table: Option<String>,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self { tiers: Tier::ALL.into(), database: None, table: None }
+    }
+}
+
+/// Files of one table and interval that ought to be one.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub table: TableId,
+    pub database: Arc<str>,
+    pub name: Arc<str>,
+    pub tier: Tier,
+    pub interval: Interval,
+    /// In LSN order.
+    pub inputs: Vec<Arc<DataFile>>,
+}
+
+/// What became of one candidate.
+#[derive(Debug, Clone)]
+pub struct Merged {
+    pub database: Arc<str>,
+    pub table: Arc<str>,
+    pub tier: Tier,
+    pub folder: String,
+    pub started_us: i64,
+    pub finished_us: i64,
+    pub files: usize,
+    pub rows: u64,
+    pub bytes_before: u64,
+    pub bytes_after: u64,
+    pub error: Option<String>,
+}
+
+/// What `/api/v1/compaction` shows.
+#[derive(Debug, Clone, Default)]
+pub struct Compaction {
+    pub running: bool,
+    pub paused: bool,
+    pub runs: u64,
+    pub last_run_us: Option<i64>,
+    pub next_run_us: i64,
+    pub last_error: Option<String>,
+    pub consecutive_errors: u32,
+    pub completed: u64,
+    pub failed: u64,
+    pub files: u64,
+    pub rows: u64,
+    pub bytes_before: u64,
+    pub bytes_after: u64,
+    /// Damaged inputs by file id: never deleted, left out of every merge.
+    pub quarantined: BTreeSet<u64>,
+    pub history: VecDeque<Merged>,
+}
+
+impl Compaction {
+    fn record(&mut self, merged: Merged) {
+        match &merged.error {
+            Some(_) => self.failed += 1,
+            None => {
+                self.completed += 1;
+                self.files += merged.files as u64;
+                self.rows += merged.rows;
+                self.bytes_before += merged.bytes_before;
+                self.bytes_after += merged.bytes_after;
+            }
+        }
+        if self.history.len() == limits::COMPACTION_HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(merged);
+    }
+}
+
+/// What ought to be merged at `now_us`; no file is named twice.
+pub fn candidates(shared: &Shared, view: &View, scope: &Scope, now_us: i64) -> Vec<Candidate> {
+    let quarantined = shared.compaction.lock().quarantined.clone();
+    let mut found = Vec::new();
+    for (folded, database) in &view.databases {
+        if scope.database.as_deref().is_some_and(|wanted| *wanted != **folded) {
+            continue;
+        }
+        for (name, id) in &database.tables {
+            let wanted = scope.table.as_deref().is_none_or(|wanted| *wanted == **name);
+            let Some(table) = view.tables.get(id).filter(|_| wanted) else { continue };
+            let mut taken: HashSet<u64> = HashSet::new();
+            for tier in &scope.tiers {
+                for (interval, inputs) in groups(shared, table, *tier, now_us, &quarantined, &taken) {
+                    taken.extend(inputs.iter().map(|f| f.id));
+                    let (database, name) = (Arc::clone(&database.name), Arc::clone(&table.info.name));
+                    found.push(Candidate { table: *id, database, name, tier: *tier, interval, inputs });
+                }
+            }
+        }
+    }
+    found
+}
+
+fn groups(
+    shared: &Shared,
+    table: &Table,
+    tier: Tier,
+    now_us: i64,
+    quarantined: &BTreeSet<u64>,
+    taken: &HashSet<u64>,
+) -> Vec<(Interval, Vec<Arc<DataFile>>)> {
+    let config = &shared.config;
+    let mut by_interval: HashMap<Interval, Vec<Arc<DataFile>>> = HashMap::new();
+    for file in &table.files {
+        let interval = tier.interval(file.time_min);
+        let is_free = !quarantined.contains(&file.id) && !taken.contains(&file.id);
+        if is_free && file.bytes < config.merge_target_bytes && interval == tier.interval(file.time_max) {
+            by_interval.entry(interval).or_default().push(Arc::clone(file));
+        }
+    }
+    let mut found = Vec::new();
+    for (interval, mut files) in by_interval {
+        let is_over = now_us >= interval.end_us().saturating_add(SETTLED_US);
+        if files.len() < 2 || (tier != Tier::Hourly && !is_over) {
+            continue;
+        }
+        files.sort_by_key(|f| (f.bytes, f.id));
+        let total: u64 = files.iter().map(|f| f.bytes).sum();
+        let largest = files[files.len() - 1].bytes;
+        if largest > (total - largest).saturating_mul(LARGEST_SHARE) {
+            files.pop(); // it is rewritten when the others have grown
+        }
+        if files.len() < 2 || !(is_over || files.len() >= config.merge_min_files) {
+            continue;
+        }
+        files.sort_by_key(|f| (f.lsn_min, f.id));
+        let mut batch: Vec<Arc<DataFile>> = Vec::new();
+        let mut bytes = 0;
+        for file in files {
+            let is_full = bytes + file.bytes > config.merge_target_bytes * MERGE_TARGETS;
+            if is_full || batch.len() == limits::MERGED_FILES {
+                found.push((interval.clone(), std::mem::take(&mut batch)));
+                bytes = 0;
+            }
+            bytes += file.bytes;
+            batch.push(file);
+        }
+        found.push((interval, batch));
+    }
+    found.retain(|(_, inputs)| inputs.len() >= 2 && keeps_order(table, inputs));
+    found
+}
+
+/// Whether a merge leaves the versions of each point of a `last` table in their order: no other file
+/// that overlaps the inputs in time may stand between them in the log.
+fn keeps_order(table: &Table, inputs: &[Arc<DataFile>]) -> bool {
+    if table.info.mode == TableMode::Append {
+        return true;
+    }
+    let bound = |pick: fn(&DataFile) -> i64, best: fn(i64, i64) -> i64| inputs.iter().map(|f| pick(f)).reduce(best);
+    let (Some(from), Some(to)) = (bound(|f| f.time_min, i64::min), bound(|f| f.time_max, i64::max)) else {
+        return false;
+    };
+    let first = inputs.iter().map(|f| f.lsn_min).min().unwrap_or(Lsn(0));
+    let last = inputs.iter().map(|f| f.lsn_max).max().unwrap_or(Lsn(0));
+    let is_between = |f: &DataFile| f.lsn_max >= first && f.lsn_min <= last && f.time_max >= from && f.time_min <= to;
+    table.files.iter().all(|f| inputs.iter().any(|i| i.id == f.id) || !is_between(f))
+}
+
+/// Merges what ought to be merged; a failure of one table stops no other.
+///
+/// # Errors
+/// The last failure that was not a damaged input (those are quarantined).
+pub fn run_once(shared: &Shared, committer: &Committer, scope: &Scope) -> Result<usize> {
+    let mut outcome = Ok(0);
+    for candidate in candidates(shared, &shared.view(), scope, shared.clock.now_us()) {
+        if shared.compaction.lock().paused {
+            break;
+        }
+        let started_us = shared.clock.now_us();
+        let done = run(shared, committer, &candidate);
+        let error = match &done {
+            Ok(_) => None,
+            Err(MergeError::Input(file, error)) => {
+                shared.compaction.lock().quarantined.insert(*file);
+                let path = candidate.inputs.iter().find(|f| f.id == *file).map_or("", |f| &*f.path);
+                tracing::error!(path, table = %candidate.name, %error, "a damaged file is left out of every merge");
+                Some(format!("file {path}: {error}"))
+            }
+            Err(MergeError::Other(error)) => {
+                tracing::warn!(table = %candidate.name, %error, "a merge failed; its inputs stay as they are");
+                Some(error.to_string())
+            }
+        };
+        let merged = Merged {
+            database: Arc::clone(&candidate.database),
+            table: Arc::clone(&candidate.name),
+            tier: candidate.tier,
+            folder: candidate.interval.folder(),
+            started_us,
+            finished_us: shared.clock.now_us(),
+            files: candidate.inputs.len(),
+            rows: candidate.inputs.iter().map(|f| f.rows).sum(),
+            bytes_before: candidate.inputs.iter().map(|f| f.bytes).sum(),
+            bytes_after: *done.as_ref().unwrap_or(&0),
+            error,
+        };
+        shared.compaction.lock().record(merged);
+        match done {
+            Ok(_) => outcome = outcome.map(|n| n + 1),
+            Err(MergeError::Input(..)) => {}
+            Err(MergeError::Other(error)) => {
+                shared.give_up_ballast(&error);
+                outcome = Err(error);
+            }
+        }
+    }
+    outcome
+}
+
+/// Merges one candidate and commits it; returns the bytes of the output.
+fn run(shared: &Shared, committer: &Committer, candidate: &Candidate) -> Result<u64, MergeError> {
+    let view = shared.view();
+    let Some(table) = view.tables.get(&candidate.table) else { return Ok(0) };
+    let folder = table_folder(shared, &view, &table.info)?;
+    let schema = Arc::clone(&table.info.schema);
+    drop(view);
+    let last = candidate.inputs.iter().map(|f| f.lsn_max.0).max().unwrap_or_default();
+    let name = format!("{last:016x}-{}", &random::uuid()[..8]);
+    let file = merge(&folder, &name, &candidate.interval, &schema, &candidate.inputs)?;
+    failpoint::hit("compact.output_written");
+    let (path, bytes) = (folder.join(&file.path), file.bytes);
+    let ended = candidate.inputs.iter().map(|f| f.id).collect();
+    let replacement = Replacement { table: candidate.table, ended, files: vec![file] };
+    let committed = committer.wait(|reply| Job::Replace { replacement, reply });
+    if committed.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    committed?;
+    failpoint::hit("compact.swapped");
+    Ok(bytes)
+}
+
+enum Command {
+    Run(Scope, SyncSender<Result<usize>>),
+    Stop,
+}
+
+/// Merges in the background; ends when dropped, after the merge at hand.
+#[derive(Debug)]
+pub struct Compactor {
+    commands: SyncSender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Compactor {
+    pub fn start(shared: Arc<Shared>, committer: Arc<Committer>) -> Result<Self> {
+        let (commands, received) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("compact".into())
+            .spawn(move || run_on_schedule(&shared, &committer, &received))
+            .map_err(Error::io("cannot start thread", "compact".as_ref()))?;
+        Ok(Self { commands, thread: Some(thread) })
+    }
+
+    /// Starts a run now; `None` when one is running or waiting already.
+    pub fn trigger(&self, scope: Scope) -> Option<Receiver<Result<usize>>> {
+        let (reply, answer) = sync_channel(1);
+        match self.commands.try_send(Command::Run(scope, reply)) {
+            Ok(()) => Some(answer),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => None,
+        }
+    }
+}
+
+impl Drop for Compactor {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run_on_schedule(shared: &Shared, committer: &Committer, commands: &Receiver<Command>) {
+    let interval_us = shared.config.merge_interval_ms as i64 * 1_000;
+    shared.compaction.lock().next_run_us = shared.clock.now_us() + interval_us;
+    loop {
+        let (scope, reply) = match commands.recv_timeout(TICK) {
+            Ok(Command::Run(scope, reply)) => (scope, Some(reply)),
+            Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                let state = shared.compaction.lock();
+                if interval_us == 0 || state.paused || shared.clock.now_us() < state.next_run_us {
+                    continue;
+                }
+                (Scope::default(), None)
+            }
+        };
+        shared.compaction.lock().running = true;
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            failpoint::hit("compact.run");
+            run_once(shared, committer, &scope)
+        }));
+        let done = done.unwrap_or_else(|_| Err(Error::Inconsistent("the compaction run panicked".into())));
+        let now = shared.clock.now_us();
+        let mut state = shared.compaction.lock();
+        state.running = false;
+        state.runs += 1;
+        state.last_run_us = Some(now);
+        match &done {
+            Ok(_) => {
+                (state.last_error, state.consecutive_errors) = (None, 0);
+                state.next_run_us = now + interval_us;
+            }
+            Err(error) => {
+                state.last_error = Some(error.to_string());
+                state.consecutive_errors += 1;
+                let backoff_us = 1_000_000i64 << (state.consecutive_errors - 1).min(6);
+                state.next_run_us = now + backoff_us.min(MAX_BACKOFF_US);
+                tracing::error!(%error, times = state.consecutive_errors, "compaction failed; tried again");
+            }
+        }
+        drop(state);
+        if let Some(reply) = reply {
+            let _ = reply.send(done);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+#![expect(clippy::disallowed_methods, reason = "tests damage files on purpose")]
+
+use std::fs::File;
+
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType, UInt32Type};
+use model::{Batch, BatchColumn, Clock, DatabaseName, ManualClock, Role};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Store, StoreConfig, WriteRequest};
+
+const HOUR_US: i64 = 3_600_000_000;
+const DAY: i64 = 1_700_006_400_000_000;
+
+/// Time, two tags and a value.
+type Row = (i64, Option<String>, Option<String>, i64);
+
+fn open(folder: &std::path::Path, clock: &Arc<ManualClock>) -> Store {
+    let mut config = StoreConfig::new(folder, 64 << 20);
+    config.min_free_bytes = 0;
+    Store::open(config, Arc::clone(clock) as Arc<dyn Clock>).unwrap()
+}
+
+fn write(store: &Store, mode: TableMode, rows: &[Row]) {
+    let tag = |pick: fn(&Row) -> Option<&str>| {
+        let array: DictionaryArray<UInt32Type> = rows.iter().map(pick).collect();
+        Arc::new(array) as ArrayRef
+    };
+    let mut columns = vec![
+        ("a", Role::Tag, tag(|r| r.1.as_deref())),
+        ("b", Role::Tag, tag(|r| r.2.as_deref())),
+        ("v", Role::Field, Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.3))) as ArrayRef),
+    ];
+    // a tag that none of the rows has is not sent: files of several schemas come about
+    columns.retain(|(_, _, array)| array.null_count() < array.len());
+    let columns =
+        columns.into_iter().map(|(name, role, array)| BatchColumn { name: name.into(), role, array }).collect();
+    let batch = Batch {
+        table: "t".into(),
+        time: rows.iter().map(|r| r.0).collect::<Vec<_>>().into(),
+        time_ns: None,
+        columns,
+        origin: Vec::new(),
+    };
+    let request = WriteRequest {
+        database: DatabaseName::new("db").unwrap(),
+        mode,
+        batches: vec![batch],
+        partial: false,
+        durability: None,
+        key: None,
+    };
+    store.write(request).unwrap();
+    store.flush().unwrap();
+}
+
+/// The rows of each live file in the order they stand in.
+fn files(store: &Store) -> Vec<Vec<Row>> {
+    let view = store.view();
+    let table = view.table("db", "t").unwrap();
+    let folder = table_folder(store.shared(), &view, &table.info).unwrap();
+    table
+        .files
+        .iter()
+        .map(|file| {
+            let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+            let opened = File::open(folder.join(&*file.path)).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options).unwrap();
+            let mut rows = Vec::new();
+            for batch in reader.build().unwrap() {
+                let batch = batch.unwrap();
+                let text = |name: &str, i: usize| {
+                    let strings = batch.column_by_name(name)?.as_string::<i32>();
+                    strings.is_valid(i).then(|| strings.value(i).to_owned())
+                };
+                let times = batch.column_by_name("time").unwrap().as_primitive::<TimestampMicrosecondType>();
+                let values = batch.column_by_name("v").unwrap().as_primitive::<Int64Type>();
+                rows.extend(
+                    (0..batch.num_rows()).map(|i| (times.value(i), text("a", i), text("b", i), values.value(i))),
+                );
+            }
+            assert_eq!((rows.len() as u64, file.rows), (file.rows, rows.len() as u64));
+            assert_eq!(rows.iter().map(|r| r.0).min(), Some(file.time_min));
+            assert_eq!(rows.iter().map(|r| r.0).max(), Some(file.time_max));
+            rows
+        })
+        .collect()
+}
+
+fn multiset(files: &[Vec<Row>]) -> Vec<Row> {
+    let mut all = files.concat();
+    all.sort();
+    all
+}
+
+fn compact(store: &Store) -> usize {
+    store.compact(Scope::default()).expect("nothing else runs").unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_merge_keeps_every_row_once_and_in_order(flushes in proptest::collection::vec(
+        proptest::collection::vec((0i64..HOUR_US, "[ab]?", "[xy]?", any::<i64>()), 1..60), 2..9,
+    )) {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(DAY + 3 * HOUR_US));
+        let store = open(folder.path(), &clock);
+        // both tags exist from the start, in this order
+        write(&store, TableMode::Append, &[(DAY, Some("a".into()), Some("x".into()), 0)]);
+        let tag = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        for rows in &flushes {
+            let rows: Vec<Row> = rows.iter().map(|(t, a, b, v)| (DAY + t, tag(a), tag(b), *v)).collect();
+            write(&store, TableMode::Append, &rows);
+        }
+        let before = files(&store);
+        prop_assert_eq!(before.len(), flushes.len() + 1);
+        while compact(&store) > 0 {}
+        let after = files(&store);
+        prop_assert!(after.len() <= 2, "the largest may stand aside: {} files", after.len());
+        prop_assert_eq!(multiset(&after), multiset(&before));
+        for file in &after {
+            let key = |r: &Row| (r.1.clone(), r.2.clone(), r.0);
+            prop_assert!(file.is_sorted_by_key(key), "sorted by a, b, time with NULL lowest");
+        }
+        drop(store);
+        prop_assert_eq!(multiset(&files(&open(folder.path(), &clock))), multiset(&before), "and after a restart");
+    }
+}
+
+#[test]
+fn t51_versions_of_a_point_stay_in_the_order_of_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(DAY + 3 * HOUR_US));
+    let store = open(folder.path(), &clock);
+    for version in 0..12 {
+        write(&store, TableMode::Last, &[(DAY, Some("h".into()), None, version)]);
+    }
+    assert_eq!(compact(&store), 1);
+    let values: Vec<i64> = files(&store)[0].iter().map(|r| r.3).collect();
+    assert_eq!(values, (0..12).collect::<Vec<_>>());
+}
+
+#[test]
+fn t27_a_damaged_input_is_quarantined_and_the_rest_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(DAY + 40 * HOUR_US));
+    let store = open(folder.path(), &clock);
+    for i in 0..4 {
+        write(&store, TableMode::Append, &[(DAY + i, None, None, i), (DAY + HOUR_US + i, None, None, i)]);
+    }
+    let view = store.view();
+    let table = view.table("db", "t").unwrap();
+    let bad = table.files.iter().find(|f| f.time_min < DAY + HOUR_US).unwrap().clone();
+    let path = table_folder(store.shared(), &view, &table.info).unwrap().join(&*bad.path);
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    compact(&store);
+    let state = store.shared().compaction.lock().clone();
+    assert_eq!(state.quarantined.iter().copied().collect::<Vec<_>>(), [bad.id]);
+    assert!(state.history.iter().any(|m| m.error.as_ref().is_some_and(|e| e.contains(&*bad.path))), "{state:?}");
+    while compact(&store) > 0 {}
+    let view = store.view();
+    let left = &view.table("db", "t").unwrap().files;
+    assert!(left.iter().any(|f| f.id == bad.id) && path.exists(), "it is never deleted");
+    assert!(left.len() <= 3, "the others were merged: {}", left.len());
+    assert_eq!(left.iter().map(|f| f.rows).sum::<u64>(), 8);
+}
+
+#[test]
+fn t50_a_merged_file_is_removed_after_its_grace_and_never_under_a_view() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(DAY + 3 * HOUR_US));
+    let store = open(folder.path(), &clock);
+    for i in 0..3 {
+        write(&store, TableMode::Append, &[(DAY + i, None, None, i)]);
+    }
+    let pinned = store.view();
+    let table = pinned.table("db", "t").unwrap();
+    let root = table_folder(store.shared(), &pinned, &table.info).unwrap();
+    let old: Vec<_> = table.files.iter().map(|f| root.join(&*f.path)).collect();
+    assert_eq!(compact(&store), 1);
+    let removed = |store: &Store| store.counters().files_removed.load(std::sync::atomic::Ordering::Relaxed);
+    // snapshots expire, then the grace passes; each round is seen by what it leaves in the catalog
+    let scheduled =
+        |store: &Store| store.committer.wait(|reply| Job::Removable { before_us: 2 * DAY, reply }).unwrap().len();
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !holds() {
+            assert!(began.elapsed() < Duration::from_secs(30), "{what}");
+            std::thread::yield_now();
+        }
+    };
+    // a newer snapshot than the merge's, so that the one before it can expire
+    write(&store, TableMode::Append, &[(DAY + 10, None, None, 10)]);
+    clock.advance_us(400_000_000);
+    write(&store, TableMode::Append, &[(DAY + 11, None, None, 11)]);
+    clock.advance_us(400_000_000);
+    until("the inputs are scheduled", &|| scheduled(&store) == 3);
+    assert!(old.iter().all(|p| p.exists()), "within the grace");
+    clock.advance_us(1_000_000_000);
+    let rounds = |store: &Store| store.counters().snapshots_expired.load(std::sync::atomic::Ordering::Relaxed);
+    let before = rounds(&store);
+    write(&store, TableMode::Append, &[(DAY + 12, None, None, 12)]);
+    clock.advance_us(400_000_000);
+    until("another round has passed", &|| rounds(&store) > before);
+    assert!(removed(&store) == 0 && old.iter().all(|p| p.exists()), "a View still names them");
+    drop(pinned);
+    until("they are removed", &|| {
+        clock.advance_us(31_000_000);
+        removed(&store) == 3 && scheduled(&store) == 0
+    });
+    assert!(old.iter().all(|p| !p.exists()));
+}
+
+#[test]
+fn a_day_of_small_flushes_leaves_few_files_and_writes_each_row_a_few_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(DAY));
+    let store = open(folder.path(), &clock);
+    let (mut most, mut rows) = (0, 0u64);
+    // five minutes apart
+    for flush in 0..288i64 {
+        let at = DAY + flush * 300_000_000;
+        clock.advance_us(300_000_000);
+        let batch: Vec<Row> = (0..50).map(|i| (at + i, Some(format!("h{i}")), None, flush)).collect();
+        rows += batch.len() as u64;
+        write(&store, TableMode::Append, &batch);
+        compact(&store);
+        most = most.max(store.view().table("db", "t").unwrap().files.len());
+    }
+    clock.advance_us(3 * HOUR_US);
+    while compact(&store) > 0 {}
+    let state = store.shared().compaction.lock().clone();
+    let left = store.view().table("db", "t").unwrap().files.len();
+    assert!(most <= 80 && left <= 3, "at most {most} files, {left} at the end");
+    assert!(state.rows <= rows * 8, "{} rows rewritten for {rows} written", state.rows);
+    assert_eq!(multiset(&files(&store)).len() as u64, rows);
+}
