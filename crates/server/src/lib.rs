@@ -4,6 +4,8 @@
 
 /// Who may ask.
 pub mod auth;
+/// What compaction does and has done.
+mod compaction;
 /// What the server is told at start.
 pub mod config;
 /// Databases and measurements.

@@ -19,6 +19,7 @@ fn render(state: &State) -> String {
     let store = state.store.counters();
     let view = state.store.view();
     let shared = state.store.shared();
+    let compaction = shared.compaction.lock().clone();
     let uptime = (state.clock.now_us() - state.started_us) as f64 / 1e6;
     let counters: &[(&str, &str, f64)] = &[
         ("arc_http_requests_total", "Requests answered.", read(&http.requests)),
@@ -44,6 +45,11 @@ fn render(state: &State) -> String {
         ("tidewater_log_torn_tails_total", "Interrupted writes cut at start.", read(&store.torn_tails)),
         ("tidewater_orphans_removed_total", "Unfinished files removed at start.", read(&store.orphans_removed)),
         ("tidewater_snapshots_expired_total", "Catalog snapshots expired.", read(&store.snapshots_expired)),
+        ("tidewater_files_removed_total", "Replaced files removed from disk.", read(&store.files_removed)),
+        ("arc_compaction_jobs_success_total", "Merges of files.", compaction.completed as f64),
+        ("arc_compaction_jobs_failed_total", "Merges that failed.", compaction.failed as f64),
+        ("arc_compaction_files_compacted_total", "Files that merges took in.", compaction.files as f64),
+        ("tidewater_compaction_rows_total", "Rows that merges rewrote.", compaction.rows as f64),
         ("tidewater_side_log_records_total", "Records of old segments copied aside.", read(&store.side_records)),
         ("tidewater_ballast_given_up_total", "Times the reserve on disk was given up.", read(&store.ballast_given_up)),
         ("arc_query_requests_total", "Queries.", read(&http.query_requests)),
@@ -57,6 +63,7 @@ fn render(state: &State) -> String {
         ("tidewater_hot_bytes", "Bytes reserved for rows that no file holds.", shared.hot_bytes() as f64),
         ("tidewater_hot_budget_bytes", "Most bytes that may be reserved so.", shared.config.hot_budget_bytes as f64),
         ("tidewater_log_bytes", "Bytes of the log on disk.", read(&shared.log_bytes)),
+        ("tidewater_quarantined_files", "Damaged files left out of merges.", compaction.quarantined.len() as f64),
         ("tidewater_side_log_bytes", "Bytes of the side log on disk.", read(&shared.side_bytes)),
         ("tidewater_snapshot", "Newest catalog snapshot.", view.snapshot as f64),
         ("tidewater_published_lsn", "Newest visible record.", view.published.0 as f64),

@@ -8,7 +8,7 @@ use model::Code;
 
 use crate::error::ApiError;
 use crate::state::{Shared, count};
-use crate::{auth, databases, health, influx, metrics, query, write};
+use crate::{auth, compaction, databases, health, influx, metrics, query, write};
 
 /// Every route of the server.
 pub fn router(state: Shared) -> Router {
@@ -29,6 +29,13 @@ pub fn router(state: Shared) -> Router {
         .route("/api/v1/databases", get(databases::list).post(databases::create))
         .route("/api/v1/databases/{name}", get(databases::one))
         .route("/api/v1/databases/{name}/measurements", get(databases::measurements_of))
+        .route("/api/v1/compaction/status", get(compaction::status))
+        .route("/api/v1/compaction/stats", get(compaction::stats))
+        .route("/api/v1/compaction/candidates", get(compaction::candidates))
+        .route("/api/v1/compaction/history", get(compaction::history))
+        .route("/api/v1/compaction/trigger", post(compaction::trigger))
+        .route("/api/v1/compaction/pause", post(compaction::pause))
+        .route("/api/v1/compaction/resume", post(compaction::resume))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/ping", get(health::ping).head(health::ping))

@@ -25,7 +25,7 @@ use crate::{durable, record};
 
 /// How often the flush thread looks for due tables.
 const FLUSH_TICK: Duration = Duration::from_millis(100);
-/// How often snapshots are expired.
+/// How often snapshots are expired at least.
 const EXPIRY_EVERY_US: i64 = 30_000_000;
 /// How long a clean stop tries to leave the catalog in a form that needs no `-wal` file.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
@@ -204,13 +204,12 @@ impl Store {
         Err(Error::WritesUnavailable(format!("{} tables could not be flushed; see the server's log", failed.len())))
     }
 
-    /// Merges files now; blocks until it is done. `None` when a run is under way already.
-    ///
-    /// # Errors
-    /// Something could not be merged; its files are as they were.
-    pub fn compact(&self, scope: Scope) -> Option<Result<usize>> {
-        let answer = self.compactor.lock().as_ref()?.trigger(scope)?;
-        Some(answer.recv().unwrap_or_else(|_| Err(self.unavailable())))
+    /// Starts to merge files now; the outcome comes over the channel. `None` when a run is under way.
+    pub fn compact(&self, scope: Scope) -> Option<Receiver<Result<usize>>> {
+        if self.shared.compaction.lock().running {
+            return None;
+        }
+        self.compactor.lock().as_ref()?.trigger(scope)
     }
 
     /// What compaction would merge now.
@@ -329,6 +328,7 @@ impl Drop for FlushThread {
 
 fn flush_loop(shared: &Shared, committer: &Committer, mut flusher: Flusher, commands: &Receiver<FlushCommand>) {
     let mut expired_us = shared.clock.now_us();
+    let expiry_every_us = EXPIRY_EVERY_US.min(shared.config.snapshot_age_ms as i64 * 1_000);
     loop {
         let command = commands.recv_timeout(FLUSH_TICK);
         let now = shared.clock.now_us();
@@ -344,7 +344,7 @@ fn flush_loop(shared: &Shared, committer: &Committer, mut flusher: Flusher, comm
                 if let Some(needed) = flusher.run_once(now, committer) {
                     shared.needed_lsn.store(needed.0, Ordering::Relaxed);
                 }
-                if now.abs_diff(expired_us) as i64 >= EXPIRY_EVERY_US {
+                if now.abs_diff(expired_us) as i64 >= expiry_every_us {
                     expired_us = now;
                     expire(shared, committer, now);
                 }

@@ -191,6 +191,11 @@ fn store_config(settings: &Settings, budget: u64) -> StoreConfig {
     config.max_quiet_age_ms = settings.integer("ingest.max_quiet_age_ms");
     config.log_max_bytes = settings.bytes("log.max_bytes");
     config.snapshot_age_ms = settings.integer("catalog.snapshot_age_ms");
+    config.file_grace_ms = settings.integer("catalog.file_grace_ms");
+    config.merge_interval_ms =
+        if settings.flag("compaction.enabled") { settings.integer("compaction.interval_ms") } else { 0 };
+    config.merge_min_files = settings.integer("compaction.min_files") as usize;
+    config.merge_target_bytes = settings.bytes("compaction.target_size");
     config.durability = Durability::parse(settings.text("ingest.durability")).unwrap_or(Durability::Power);
     match settings.bytes("storage.min_free_bytes") {
         0 => fit_to_disk(&mut config),

@@ -127,6 +127,36 @@ pub const SETTINGS: &[Setting] = &[
         doc: "age at which catalog snapshots expire",
     },
     Setting {
+        key: "catalog.file_grace_ms",
+        kind: Kind::Integer { min: 0, max: 86_400_000 },
+        default: "900000",
+        doc: "time that a replaced file stays on disk after its last snapshot expired",
+    },
+    Setting {
+        key: "compaction.enabled",
+        kind: Kind::Bool,
+        default: "true",
+        doc: "merge small files in the background; without it only when asked over HTTP",
+    },
+    Setting {
+        key: "compaction.interval_ms",
+        kind: Kind::Integer { min: 100, max: 86_400_000 },
+        default: "10000",
+        doc: "how often compaction looks for files to merge",
+    },
+    Setting {
+        key: "compaction.min_files",
+        kind: Kind::Integer { min: 2, max: 10_000 },
+        default: "10",
+        doc: "small files of a running hour that are worth a merge",
+    },
+    Setting {
+        key: "compaction.target_size",
+        kind: Kind::Size { min: 1 << 10, max: 1 << 40 },
+        default: "128MB",
+        doc: "a file of this size is not merged again",
+    },
+    Setting {
         key: "query.timeout",
         kind: Kind::Integer { min: 1, max: 86_400 },
         default: "300",

@@ -96,7 +96,7 @@ fn multiset(files: &[Vec<Row>]) -> Vec<Row> {
 }
 
 fn compact(store: &Store) -> usize {
-    store.compact(Scope::default()).expect("nothing else runs").unwrap()
+    store.compact(Scope::default()).expect("nothing else runs").recv().unwrap().unwrap()
 }
 
 proptest! {

@@ -12,7 +12,9 @@ fn arc_and_influxdb_clients_write_and_read() {
 #[test]
 fn duckdb_reads_the_catalog_live_and_finds_no_fault_in_it() {
     let dir = folder();
-    let settings = ["ingest.max_buffer_age_ms=100", "ingest.max_quiet_age_ms=100"];
+    // flushed and merged as often as can be, the grace is the usual one
+    let often = ["ingest.max_buffer_age_ms=100", "ingest.max_quiet_age_ms=100", "catalog.snapshot_age_ms=1000"];
+    let settings = [&often[..], &["compaction.interval_ms=100", "compaction.min_files=2"]].concat();
     let mut server = Server::start(dir.path(), &settings);
     let data = server.data();
     python("duckdb_live.py", &[&server.url, TOKEN, data.to_str().unwrap()]);

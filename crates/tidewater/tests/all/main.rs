@@ -2,6 +2,7 @@
 
 mod api;
 mod clients;
+mod compaction;
 mod crash;
 mod faults;
 mod harness;

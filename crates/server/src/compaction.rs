@@ -1,0 +1,195 @@
+use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Query, State as Extract};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use chrono::{SecondsFormat, TimeZone, Utc};
+use model::{Code, fold};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::compact::{Merged, Scope, Tier};
+
+use crate::error::ApiError;
+use crate::state::Shared;
+
+/// How long `trigger?wait=true` waits before it answers 202.
+const WAIT: Duration = Duration::from_secs(30);
+/// Merges that `/history` shows unless it is asked for another number.
+const HISTORY: usize = 10;
+
+fn instant(us: i64) -> String {
+    Utc.timestamp_micros(us).single().unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn describe(merged: &Merged) -> Value {
+    json!({
+        "database": &*merged.database,
+        "measurement": &*merged.table,
+        "tier": merged.tier.as_str(),
+        "partition_path": merged.folder,
+        "status": if merged.error.is_none() { "completed" } else { "failed" },
+        "started_at": instant(merged.started_us),
+        "completed_at": instant(merged.finished_us),
+        "files": merged.files,
+        "rows": merged.rows,
+        "bytes_before": merged.bytes_before,
+        "bytes_after": merged.bytes_after,
+        "error": merged.error,
+    })
+}
+
+/// `GET /api/v1/compaction/status`
+pub async fn status(Extract(state): Extract<Shared>) -> Json<Value> {
+    let shared = state.store.shared();
+    let seen = shared.compaction.lock().clone();
+    let scheduled = shared.config.merge_interval_ms > 0;
+    let scheduler = json!({
+        "enabled": scheduled,
+        "running": seen.running,
+        "paused": seen.paused,
+        "schedule": format!("every {} ms", shared.config.merge_interval_ms),
+        "next_run": (scheduled && !seen.paused).then(|| instant(seen.next_run_us)),
+    });
+    let schedulers: serde_json::Map<String, Value> =
+        Tier::ALL.iter().map(|t| (t.as_str().to_owned(), scheduler.clone())).collect();
+    Json(json!({
+        "manager": {
+            "active_jobs": u8::from(seen.running),
+            "total_completed": seen.completed,
+            "total_failed": seen.failed,
+            "consecutive_errors": seen.consecutive_errors,
+            "last_error": seen.last_error,
+            "last_run": seen.last_run_us.map(instant),
+            "runs": seen.runs,
+        },
+        "schedulers": schedulers,
+    }))
+}
+
+/// `GET /api/v1/compaction/stats`
+pub async fn stats(Extract(state): Extract<Shared>) -> Json<Value> {
+    let seen = state.store.shared().compaction.lock().clone();
+    let saved = seen.bytes_before.saturating_sub(seen.bytes_after);
+    Json(json!({
+        "total_jobs_completed": seen.completed,
+        "total_jobs_failed": seen.failed,
+        "total_files_compacted": seen.files,
+        "total_rows_compacted": seen.rows,
+        "total_bytes_saved": saved,
+        "total_bytes_saved_mb": saved as f64 / f64::from(1 << 20),
+        "cycle_running": seen.running,
+        "current_cycle_id": seen.running.then_some(seen.runs + 1),
+        "quarantined_files": seen.quarantined,
+        "recent_jobs": seen.history.iter().rev().take(HISTORY).map(describe).collect::<Vec<_>>(),
+        "tiers": Tier::ALL.map(Tier::as_str),
+    }))
+}
+
+/// `GET /api/v1/compaction/candidates`: what a run would merge now.
+pub async fn candidates(Extract(state): Extract<Shared>) -> Json<Value> {
+    let found: Vec<Value> = state
+        .store
+        .compaction_candidates(&Scope::default())
+        .iter()
+        .map(|c| {
+            json!({
+                "database": &*c.database,
+                "measurement": &*c.name,
+                "partition_path": c.interval.folder(),
+                "file_count": c.inputs.len(),
+                "bytes": c.inputs.iter().map(|f| f.bytes).sum::<u64>(),
+                "tier": c.tier.as_str(),
+            })
+        })
+        .collect();
+    Json(json!({"count": found.len(), "candidates": found}))
+}
+
+/// How many merges a client wants to see.
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    limit: Option<usize>,
+}
+
+/// `GET /api/v1/compaction/history`, newest first
+pub async fn history(Extract(state): Extract<Shared>, Query(page): Query<Page>) -> Json<Value> {
+    let seen = state.store.shared().compaction.lock().clone();
+    let limit = page.limit.unwrap_or(HISTORY);
+    let jobs: Vec<Value> = seen.history.iter().rev().take(limit).map(describe).collect();
+    Json(json!({"total_jobs": seen.completed + seen.failed, "recent_jobs": jobs}))
+}
+
+/// What a run may be cut down to.
+#[derive(Debug, Deserialize)]
+pub struct Wanted {
+    tier: Option<String>,
+    database: Option<String>,
+    measurement: Option<String>,
+    wait: Option<bool>,
+}
+
+/// `POST /api/v1/compaction/trigger`
+pub async fn trigger(Extract(state): Extract<Shared>, Query(wanted): Query<Wanted>) -> Result<Response, ApiError> {
+    let tiers = match wanted.tier.as_deref().filter(|t| !t.is_empty()) {
+        None => Tier::ALL.to_vec(),
+        Some(list) => list.split(',').map(|name| tier(name.trim())).collect::<Result<_, _>>()?,
+    };
+    let view = state.store.view();
+    if let Some(database) = &wanted.database
+        && view.database(database).is_none()
+    {
+        return Err(ApiError::new(Code::DatabaseNotFound, format!("database {database:?} does not exist")));
+    }
+    drop(view);
+    let (database, table) = (wanted.database.as_deref().map(fold), wanted.measurement.as_deref().map(fold));
+    let names: Vec<&str> = tiers.iter().map(|t| t.as_str()).collect();
+    let cycle = state.store.shared().compaction.lock().runs + 1;
+    let body = |status: &str| {
+        json!({
+            "message": "compaction was started", "status": status, "tiers": names, "cycle_id": cycle,
+            "database": wanted.database, "measurement": wanted.measurement,
+        })
+    };
+    let Some(answer) = state.store.compact(Scope { tiers: tiers.clone(), database, table }) else {
+        return Err(ApiError::new(Code::AlreadyRunning, "a compaction run is under way; ask again when it is done"));
+    };
+    if !wanted.wait.unwrap_or(false) {
+        return Ok(Json(body("running")).into_response());
+    }
+    let answer = tokio::task::spawn_blocking(move || answer.recv_timeout(WAIT)).await;
+    match answer.map_err(|e| ApiError::new(Code::Internal, e.to_string()))? {
+        Ok(done) => {
+            let merges = done?;
+            let mut body = body("completed");
+            body["merges"] = merges.into();
+            Ok(Json(body).into_response())
+        }
+        Err(RecvTimeoutError::Timeout) => Ok((StatusCode::ACCEPTED, Json(body("running"))).into_response()),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(ApiError::new(Code::WriteServiceUnavailable, "the server is stopping"))
+        }
+    }
+}
+
+fn tier(name: &str) -> Result<Tier, ApiError> {
+    let known = Tier::ALL.map(Tier::as_str).join(", ");
+    Tier::parse(name).ok_or_else(|| ApiError::new(Code::InvalidParameter, format!("tier {name:?} is none of {known}")))
+}
+
+/// `POST /api/v1/compaction/pause`: the merge at hand ends, no other begins.
+pub async fn pause(Extract(state): Extract<Shared>) -> Json<Value> {
+    set_paused(&state, true)
+}
+
+/// `POST /api/v1/compaction/resume`
+pub async fn resume(Extract(state): Extract<Shared>) -> Json<Value> {
+    set_paused(&state, false)
+}
+
+fn set_paused(state: &Arc<crate::state::State>, paused: bool) -> Json<Value> {
+    state.store.shared().compaction.lock().paused = paused;
+    Json(json!({"success": true, "paused": paused}))
+}

@@ -1,0 +1,160 @@
+//! Small files become large ones while the server answers, and a crash at any step changes nothing.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::harness::{Server, eventually, folder, python};
+
+const HOUR_NS: i64 = 3_600_000_000_000;
+const START_NS: i64 = 1_700_006_400_000_000_000;
+
+fn metric(server: &Server, name: &str) -> f64 {
+    let text = String::from_utf8(server.get("/metrics").body).expect("metrics are text");
+    let line =
+        text.lines().find(|l| l.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("no {name}:\n{text}"));
+    line.split_whitespace().nth(1).and_then(|v| v.parse().ok()).expect("a number")
+}
+
+fn file_count(server: &Server) -> u64 {
+    let reply = server.get("/api/v1/databases/default/measurements").json();
+    reply["measurements"][0]["file_count"].as_u64().expect("a count")
+}
+
+/// Files below the data folder.
+fn on_disk(server: &Server) -> usize {
+    let mut folders = vec![server.data().join("data")];
+    let mut found = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            if entry.path().is_dir() { folders.push(entry.path()) } else { found += 1 }
+        }
+    }
+    found
+}
+
+#[test]
+fn t44_t45_t47_answers_stay_right_while_files_are_merged_and_removed() {
+    let dir = folder();
+    let settings = [
+        "ingest.max_buffer_age_ms=20",
+        "ingest.max_quiet_age_ms=20",
+        "compaction.interval_ms=100",
+        "compaction.min_files=3",
+        "catalog.snapshot_age_ms=1000",
+        "catalog.file_grace_ms=0",
+    ];
+    let mut server = Server::start(dir.path(), &settings);
+    let (acknowledged, sent, over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut round = 0i64;
+            while !over.load(Ordering::Relaxed) {
+                let line =
+                    |i: i64| format!("m,host=h{} v={}i {}\n", i % 4, round, START_NS + (i % 3) * HOUR_NS + round);
+                let lines: String = (0..12).map(line).collect();
+                sent.fetch_add(12, Ordering::SeqCst);
+                server.lines(&lines);
+                acknowledged.fetch_add(12, Ordering::SeqCst);
+                round += 1;
+            }
+        });
+        let asked = || {
+            let least = acknowledged.load(Ordering::SeqCst);
+            let rows =
+                server.rows("SELECT count(*), count(DISTINCT host), sum(v) - sum(v + 0) FROM m WHERE time < now()");
+            let most = sent.load(Ordering::SeqCst);
+            let count = rows[0][0].as_u64().expect("a count");
+            assert!(least <= count && count <= most, "{least} <= {count} <= {most}");
+        };
+        eventually("a first row", || acknowledged.load(Ordering::SeqCst) > 0);
+        eventually("merged files are removed from the disk", || {
+            asked();
+            metric(&server, "tidewater_files_removed_total") >= 30.0
+        });
+        assert!(metric(&server, "arc_compaction_jobs_success_total") >= 3.0);
+        over.store(true, Ordering::Relaxed);
+    });
+    let total = acknowledged.load(Ordering::SeqCst);
+    server.flush();
+    eventually("what is left is few files", || file_count(&server) <= 9);
+    assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[total]]));
+    assert!(server.stop().is_some_and(|s| s.success()));
+    let data = server.data();
+    println!("{}", python("catalog_check.py", &[data.to_str().expect("a plain path")]));
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[total]]));
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_merge_leaves_all_rows_once() {
+    // the sixth commit is the merge's: the writes defined and flushed in five
+    for point in [
+        "compact.run:1",
+        "compact.output_written:1",
+        "catalog.commit.before:6",
+        "catalog.commit.after:6",
+        "compact.swapped:1",
+    ] {
+        let dir = folder();
+        let quiet =
+            ["compaction.enabled=false", "ingest.max_quiet_age_ms=86400000", "ingest.max_buffer_age_ms=3600000"];
+        let mut server = Server::try_start(dir.path(), &quiet, &[("TIDEWATER_FAILPOINT", point)]).expect("it starts");
+        for i in 0..3 {
+            server.lines(&format!("m,host=a v={i}i {}\nm,host=b v={i}i {}", START_NS + i, START_NS + i));
+            server.flush();
+        }
+        server.lines(&format!("m,host=c v=9i {START_NS}"));
+        let answer = server.try_send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"");
+        assert!(answer.is_err(), "{point}: {answer:?}");
+        assert!(server.wait_end(Duration::from_secs(20)).is_some(), "{point} was not hit");
+        let mut server = Server::start(dir.path(), &quiet);
+        let all = "SELECT count(*), sum(v), count(DISTINCT host) FROM m";
+        assert_eq!(server.rows(all), json!([[7, 15, 3]]), "{point}");
+        let done = server.send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"");
+        assert_eq!(done.status, 200, "{point}: {:?}", done.json());
+        assert_eq!((server.rows(all), file_count(&server)), (json!([[7, 15, 3]]), 1), "{point}");
+        assert_eq!(on_disk(&server), 4, "{point}: the merged file and its inputs, which wait for their grace");
+        assert!(server.stop().is_some_and(|s| s.success()));
+        python("catalog_check.py", &[server.data().to_str().expect("a plain path")]);
+    }
+}
+
+#[test]
+fn compaction_is_shown_triggered_and_paused_over_http() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["compaction.enabled=false"]);
+    for i in 0..4 {
+        server.lines(&format!("m v={i}i {}", START_NS + i));
+        server.flush();
+    }
+    let found = server.get("/api/v1/compaction/candidates").json();
+    assert_eq!((&found["count"], &found["candidates"][0]["file_count"]), (&json!(1), &json!(4)));
+    assert_eq!(found["candidates"][0]["partition_path"], "2023/11/15/00/");
+    let trigger = |query: &str| server.send("POST", &format!("/api/v1/compaction/trigger?wait=true{query}"), &[], b"");
+    let bad = trigger("&tier=weekly");
+    assert_eq!((bad.status, bad.json()["code"].as_str()), (400, Some("invalid_parameter")));
+    let unknown = trigger("&database=nowhere");
+    assert_eq!((unknown.status, unknown.json()["code"].as_str()), (404, Some("database_not_found")));
+    assert_eq!(trigger("&tier=yearly&database=default&measurement=other").json()["merges"], 0);
+    server.send("POST", "/api/v1/compaction/pause", &[], b"");
+    assert_eq!((trigger("").json()["merges"].clone(), file_count(&server)), (json!(0), 4));
+    server.send("POST", "/api/v1/compaction/resume", &[], b"");
+    let done = trigger("&tier=hourly,daily").json();
+    assert_eq!(
+        (&done["status"], &done["merges"], &done["tiers"]),
+        (&json!("completed"), &json!(1), &json!(["hourly", "daily"]))
+    );
+    assert_eq!((file_count(&server), server.rows("SELECT count(*), sum(v) FROM m")), (1, json!([[4, 6]])));
+    let stats = server.get("/api/v1/compaction/stats").json();
+    assert_eq!((&stats["total_jobs_completed"], &stats["total_files_compacted"]), (&json!(1), &json!(4)));
+    let history = server.get("/api/v1/compaction/history?limit=5").json();
+    let job = &history["recent_jobs"][0];
+    assert_eq!((&job["measurement"], &job["rows"], &job["status"]), (&json!("m"), &json!(4), &json!("completed")));
+    let status = server.get("/api/v1/compaction/status").json();
+    assert_eq!(
+        (&status["manager"]["total_completed"], &status["schedulers"]["hourly"]["enabled"]),
+        (&json!(1), &json!(false))
+    );
+}
