@@ -26,6 +26,7 @@ use sqlparser::ast::Statement;
 use store::{Store, View};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::filter::SqlFilter;
 use crate::lastpoint::Lastpoint;
 use crate::provider::{STORE_URL, TableScan};
 use crate::syntax::{Kind, Parsed, parse};
@@ -191,6 +192,17 @@ impl Engine {
         let state = self.session(&view, database, mode);
         let planned = answer(parse(sql)?, state, view, database, mode).await?;
         Ok((planned.plan, planned.context))
+    }
+
+    /// Which rows of a table a condition means.
+    ///
+    /// # Errors
+    /// As [`SqlFilter`] says.
+    pub fn row_filter(&self, table: &Arc<store::view::Table>, condition: &str) -> Result<SqlFilter, Error> {
+        let mut state = self.base.clone();
+        let options = Arc::clone(state.config_options());
+        state.execution_props_mut().mark_start_execution(options); // now() is this instant
+        SqlFilter::new(&state, table, condition)
     }
 
     async fn slot(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {

@@ -8,6 +8,8 @@ mod adapter;
 pub mod codec;
 /// The engine: runtime, memory, one session a query.
 pub mod engine;
+/// Conditions over one table: which rows a delete means.
+mod filter;
 /// Functions whose meaning is DuckDB's.
 mod functions;
 /// The allow-list over the syntax tree.
@@ -27,3 +29,4 @@ mod error;
 
 pub use engine::{Engine, EngineConfig, QueryStream, ReadMode};
 pub use error::Error;
+pub use filter::SqlFilter;

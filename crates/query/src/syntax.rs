@@ -61,6 +61,37 @@ pub fn parse(sql: &str) -> Result<Parsed, Error> {
     Ok(Parsed { kind, aliases })
 }
 
+/// Parses a condition as `WHERE` takes it through the same door as a whole query.
+pub fn parse_condition(text: &str) -> Result<Expr, Error> {
+    if text.len() > limits::SQL_BYTES {
+        return Err(Error::TooLong { got: text.len() });
+    }
+    let dialect = DuckDbDialect {};
+    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| Error::Syntax(e.to_string()))?;
+    let (tokens, _) = fold_tokens(one_statement(tokens)?);
+    let mut parser = Parser::new(&dialect).with_recursion_limit(limits::SQL_DEPTH).with_tokens_with_locations(tokens);
+    let condition = parser.parse_expr().map_err(|e| Error::Syntax(clean(&e.to_string())))?;
+    let rest = parser.peek_token();
+    if rest.token != Token::EOF {
+        return Err(Error::Syntax(format!("unexpected {} at {}", rest.token, place(&rest))));
+    }
+    // it stands where a query's condition stands, so that guard and rewrites see what they know
+    let frame = Parser::new(&dialect).try_with_sql("SELECT 1").and_then(|mut p| p.parse_statement());
+    let mut frame = frame.map_err(|e| Error::Internal(e.to_string()))?;
+    *condition_of(&mut frame)? = Some(condition);
+    let mut frame = prepared(frame)?;
+    condition_of(&mut frame)?.take().ok_or_else(|| Error::Internal("a condition was lost".into()))
+}
+
+fn condition_of(statement: &mut Statement) -> Result<&mut Option<Expr>, Error> {
+    if let Statement::Query(query) = statement
+        && let SetExpr::Select(select) = &mut *query.body
+    {
+        return Ok(&mut select.selection);
+    }
+    Err(Error::Internal("a SELECT is no SELECT".into()))
+}
+
 fn prepared(mut statement: Statement) -> Result<Statement, Error> {
     guard::check(&statement)?;
     let _ = statement.visit(&mut Rewriter);

@@ -10,6 +10,8 @@ mod compaction;
 pub mod config;
 /// Databases and measurements.
 mod databases;
+/// Deletes of rows, Arc's way and InfluxDB's.
+mod delete;
 /// Error codes to HTTP.
 mod error;
 /// Health, readiness, ping.

@@ -8,7 +8,7 @@ use model::Code;
 
 use crate::error::ApiError;
 use crate::state::{Shared, count};
-use crate::{auth, compaction, databases, health, influx, metrics, query, write};
+use crate::{auth, compaction, databases, delete, health, influx, metrics, query, write};
 
 /// Every route of the server.
 pub fn router(state: Shared) -> Router {
@@ -29,6 +29,9 @@ pub fn router(state: Shared) -> Router {
         .route("/api/v1/databases", get(databases::list).post(databases::create))
         .route("/api/v1/databases/{name}", get(databases::one))
         .route("/api/v1/databases/{name}/measurements", get(databases::measurements_of))
+        .route("/api/v1/delete", post(delete::rows))
+        .route("/api/v1/delete/config", get(delete::config))
+        .route("/api/v2/delete", post(delete::influx))
         .route("/api/v1/compaction/status", get(compaction::status))
         .route("/api/v1/compaction/stats", get(compaction::stats))
         .route("/api/v1/compaction/candidates", get(compaction::candidates))

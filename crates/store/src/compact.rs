@@ -294,18 +294,22 @@ pub fn run_once(shared: &Shared, committer: &Committer, scope: &Scope) -> Result
 
 /// Merges one candidate and commits it; returns the bytes of the output.
 fn run(shared: &Shared, committer: &Committer, candidate: &Candidate) -> Result<u64, MergeError> {
+    let _alone = shared.rewriting.lock();
     let view = shared.view();
     let Some(table) = view.tables.get(&candidate.table) else { return Ok(0) };
+    if !candidate.inputs.iter().all(|input| table.files.iter().any(|f| f.id == input.id)) {
+        return Ok(0); // a delete took one of them since
+    }
     let folder = table_folder(shared, &view, &table.info)?;
     let schema = Arc::clone(&table.info.schema);
     drop(view);
     let last = candidate.inputs.iter().map(|f| f.lsn_max.0).max().unwrap_or_default();
-    let name = format!("{last:016x}-{}", &random::uuid()[..8]);
-    let file = merge(&folder, &name, &candidate.interval, &schema, &candidate.inputs)?;
+    let name = format!("{}{last:016x}-{}", candidate.interval.folder(), &random::uuid()[..8]);
+    let file = merge(&folder, &name, &schema, &candidate.inputs, None)?;
     failpoint::hit("compact.output_written");
     let (path, bytes) = (folder.join(&file.path), file.bytes);
     let ended = candidate.inputs.iter().map(|f| f.id).collect();
-    let replacement = Replacement { table: candidate.table, ended, files: vec![file] };
+    let replacement = Replacement { table: candidate.table, ended, files: vec![file], deletes: false };
     let committed = committer.wait(|reply| Job::Replace { replacement, reply });
     if committed.is_err() {
         let _ = std::fs::remove_file(path);

@@ -44,6 +44,9 @@ pub enum Error {
     Format { path: PathBuf, found: u64, max: u64 },
     #[error("log: {0}")]
     Log(String),
+    /// A filter that cannot be evaluated, or a delete that its caller refused.
+    #[error("{0}")]
+    Refused(String),
 }
 
 impl Error {
@@ -57,6 +60,7 @@ impl Error {
             Error::WritesUnavailable(_) | Error::TableStuck(_) => Code::WriteServiceUnavailable,
             Error::DiskFull { .. } => Code::DiskFull,
             Error::Tables => Code::TableLimit,
+            Error::Refused(_) => Code::InvalidQuery,
             Error::DatabaseExists(_) => Code::DatabaseExists,
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Code::DiskFull,
             Error::Catalog(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Code::DiskFull,

@@ -105,6 +105,11 @@ pub(crate) fn field(column: &model::Column, ty: DataType) -> Field {
     Field::new(model::fold(&column.name), ty, nullable).with_metadata(id)
 }
 
+/// The column that a field of a data file holds.
+pub(crate) fn column_id(field: &Arc<Field>) -> Option<ColumnId> {
+    field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok().map(ColumnId)
+}
+
 /// A data file in the making; dropped unfinished, it leaves nothing.
 pub(crate) struct Output {
     writer: ArrowWriter<Checked>,

@@ -25,6 +25,8 @@ pub mod log;
 mod merge;
 /// The body of a log record.
 pub mod record;
+/// Deletes of rows.
+pub mod rewrite;
 /// The order and division of a sealed generation's rows.
 pub mod seal;
 /// Numbers, writes and syncs records, then makes them visible.

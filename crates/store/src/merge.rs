@@ -7,19 +7,19 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int16Array, RecordBatch, StringArray, UInt32Array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int16Array, RecordBatch, StringArray, UInt32Array, new_null_array,
+};
 use arrow::compute::{self, interleave_record_batch};
 use arrow::datatypes::{DataType, Int16Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::row::{RowConverter, Rows, SortField};
 use model::column::{ColumnType, Role, TIME, TIME_NS};
 use model::{Column, ColumnId, TableSchema};
-use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
 
 use crate::error::{Error, Result};
 use crate::file::{self, Durable, NewDataFile, Output};
-use crate::seal::Interval;
 use crate::view::DataFile;
 
 /// Rows that are read of an input, and written, at a time; fewer where inputs and columns are many.
@@ -41,16 +41,20 @@ impl<E: Into<Error>> From<E> for MergeError {
     }
 }
 
-/// Merges `inputs`, which stand in the order of their rows' LSNs, into one file below `folder`.
+/// Which rows of a batch stay; its columns carry their ids.
+pub type Keep<'a> = &'a dyn Fn(&RecordBatch) -> Result<BooleanArray>;
+
+/// Merges `inputs`, which stand in the order of their rows' LSNs, into one file `name` (without
+/// `.parquet`) below `folder`; with `keep` only the rows that it lets stay.
 ///
 /// # Errors
 /// An input cannot be read, or the output not written; no output is left then.
 pub fn merge(
     folder: &Path,
     name: &str,
-    interval: &Interval,
     schema: &TableSchema,
     inputs: &[Arc<DataFile>],
+    keep: Option<Keep<'_>>,
 ) -> Result<NewDataFile, MergeError> {
     let cells_a_row = inputs.len() * schema.columns().len();
     let batch_rows = (HELD_CELLS / cells_a_row.max(1)).clamp(16, BATCH_ROWS);
@@ -59,9 +63,9 @@ pub fn merge(
     let layout = Arc::new(Layout::new(schema, &opened)?);
     let mut runs = opened
         .into_iter()
-        .map(|(input, reader)| Run::new(input, reader, Arc::clone(&layout)))
+        .map(|(input, reader)| Run::new(input, reader, Arc::clone(&layout), keep))
         .collect::<Result<Vec<_>, _>>()?;
-    let path = format!("{}{name}.parquet", interval.folder());
+    let path = format!("{name}.parquet");
     let target = folder.join(&path);
     crate::durable::create_folders(target.parent().unwrap_or(folder))?;
     let compression = Compression::ZSTD(ZstdLevel::try_new(3)?);
@@ -72,7 +76,10 @@ pub fn merge(
         output.write(batch)
     })?;
     let Durable { bytes, crc32c, footer_bytes } = output.finish()?;
-    debug_assert_eq!(facts.rows, inputs.iter().map(|f| f.rows).sum::<u64>(), "INV-1: a merge keeps every row");
+    debug_assert!(
+        keep.is_some() || facts.rows == inputs.iter().map(|f| f.rows).sum::<u64>(),
+        "INV-1: a merge keeps every row"
+    );
     Ok(NewDataFile {
         path,
         rows: facts.rows,
@@ -169,25 +176,30 @@ impl Layout {
 
 fn column_ids(reader: &ParquetRecordBatchReader) -> Result<Vec<ColumnId>> {
     use arrow::array::RecordBatchReader;
-    let id = |f: &Arc<arrow::datatypes::Field>| f.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok().map(ColumnId);
-    let ids: Option<Vec<ColumnId>> = reader.schema().fields().iter().map(id).collect();
+    let ids: Option<Vec<ColumnId>> = reader.schema().fields().iter().map(file::column_id).collect();
     ids.ok_or_else(|| Error::Inconsistent("a data file has a column without a field id".into()))
 }
 
 /// One input, read a batch at a time.
-struct Run {
+struct Run<'a> {
     file: u64,
     reader: ParquetRecordBatchReader,
     layout: Arc<Layout>,
     held: Vec<ColumnId>,
     is_sorted: bool,
+    keep: Option<Keep<'a>>,
 }
 
-impl Run {
-    fn new(input: &DataFile, reader: ParquetRecordBatchReader, layout: Arc<Layout>) -> Result<Self, MergeError> {
+impl<'a> Run<'a> {
+    fn new(
+        input: &DataFile,
+        reader: ParquetRecordBatchReader,
+        layout: Arc<Layout>,
+        keep: Option<Keep<'a>>,
+    ) -> Result<Self, MergeError> {
         let held = column_ids(&reader)?;
         let is_sorted = layout.is_sorted(&held, &input.sort_key);
-        Ok(Self { file: input.id, reader, layout, held, is_sorted })
+        Ok(Self { file: input.id, reader, layout, held, is_sorted, keep })
     }
 
     /// The next rows in order; `None` at the end.
@@ -195,17 +207,33 @@ impl Run {
         if !self.is_sorted {
             return self.whole();
         }
+        // a batch of which nothing stays says nothing about the next
+        while let Some(batch) = self.read()? {
+            if batch.num_rows() > 0 {
+                let batch = self.layout.arrange(&self.held, &batch)?;
+                let rows = self.layout.rows(&batch)?;
+                return Ok(Some((batch, rows)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(&mut self) -> Result<Option<RecordBatch>, MergeError> {
         let Some(batch) = self.reader.next() else { return Ok(None) };
         let batch = batch.map_err(|e| MergeError::Input(self.file, e.into()))?;
-        let batch = self.layout.arrange(&self.held, &batch)?;
-        let rows = self.layout.rows(&batch)?;
-        Ok(Some((batch, rows)))
+        Ok(Some(match self.keep {
+            Some(keep) => compute::filter_record_batch(&batch, &keep(&batch)?)?,
+            None => batch,
+        }))
     }
 
     /// All rows of an input that was sorted by another key, for instance before a column was a tag.
     fn whole(&mut self) -> Result<Option<(RecordBatch, Rows)>, MergeError> {
-        let batches: Vec<RecordBatch> =
-            self.reader.by_ref().collect::<Result<_, _>>().map_err(|e| MergeError::Input(self.file, e.into()))?;
+        let mut batches = Vec::new();
+        while let Some(batch) = self.read()? {
+            batches.push(batch);
+        }
+        batches.retain(|batch| batch.num_rows() > 0);
         let Some(first) = batches.first() else { return Ok(None) };
         let batch = self.layout.arrange(&self.held, &compute::concat_batches(&first.schema(), &batches)?)?;
         let rows = self.layout.rows(&batch)?;
@@ -233,7 +261,7 @@ impl Head {
 }
 
 fn merge_runs(
-    runs: &mut [Run],
+    runs: &mut [Run<'_>],
     batch_rows: usize,
     mut write: impl FnMut(&RecordBatch) -> Result<()>,
 ) -> Result<(), MergeError> {

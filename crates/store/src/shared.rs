@@ -44,6 +44,8 @@ pub struct Shared {
     /// Files that left the newest View; an older one may still pin them.
     retired: Mutex<HashMap<u64, Weak<DataFile>>>,
     pub compaction: Mutex<Compaction>,
+    /// Held by the one job that replaces files: two would rewrite the same rows.
+    pub rewriting: Mutex<()>,
     /// Log records below it are not needed any more.
     pub needed_lsn: AtomicU64,
 }
@@ -101,6 +103,7 @@ impl Shared {
             ballast,
             retired: Mutex::default(),
             compaction: Mutex::default(),
+            rewriting: Mutex::default(),
             needed_lsn: AtomicU64::new(0),
         }
     }

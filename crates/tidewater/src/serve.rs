@@ -230,6 +230,8 @@ fn server_config(settings: &Settings) -> Result<ServerConfig> {
         read_timeout: Duration::from_secs(settings.integer("server.read_timeout")),
         shutdown_timeout: Duration::from_secs(settings.integer("server.shutdown_timeout")),
         max_connections: settings.integer("server.max_connections") as usize,
+        delete_max_rows: settings.integer("delete.max_rows_per_delete"),
+        delete_threshold: settings.integer("delete.confirmation_threshold"),
         write_wait: Duration::from_millis(settings.integer("ingest.write_wait_ms")),
     })
 }

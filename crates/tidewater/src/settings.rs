@@ -157,6 +157,18 @@ pub const SETTINGS: &[Setting] = &[
         doc: "a file of this size is not merged again",
     },
     Setting {
+        key: "delete.max_rows_per_delete",
+        kind: Kind::Integer { min: 0, max: 1 << 50 },
+        default: "0",
+        doc: "rows that one delete may take; 0: no bound",
+    },
+    Setting {
+        key: "delete.confirmation_threshold",
+        kind: Kind::Integer { min: 0, max: 1 << 50 },
+        default: "10000",
+        doc: "rows above which a delete must say \"confirm\": true",
+    },
+    Setting {
         key: "query.timeout",
         kind: Kind::Integer { min: 1, max: 86_400 },
         default: "300",

@@ -41,12 +41,14 @@ pub struct FlushedTable {
     pub columns: Vec<ColumnId>,
 }
 
-/// Files of one table that others take over from, row for row.
+/// Files of one table that others take over from.
 #[derive(Debug)]
 pub struct Replacement {
     pub table: TableId,
     pub ended: Vec<u64>,
     pub files: Vec<NewDataFile>,
+    /// Rows of the ended files are in none of the others.
+    pub deletes: bool,
 }
 
 type Reply<T> = SyncSender<Result<T>>;
@@ -451,11 +453,11 @@ impl Worker {
     }
 
     fn replace(&self, draft: &mut Draft, working: &mut View, replacement: &Replacement) -> Result<Effects> {
-        let Replacement { table: id, ended, files } = replacement;
+        let Replacement { table: id, ended, files, deletes } = replacement;
         let Some(table) = working.tables.get(id).cloned() else {
             return Err(Error::Inconsistent(format!("table {id} ended while its files were merged")));
         };
-        self.lake.end_files(draft, *id, ended)?;
+        self.lake.end_files(draft, *id, ended, *deletes)?;
         let added = self.add_files(draft, &table.info, files, |_| 0)?;
         let (id, ended) = (*id, ended.clone());
         let shared = Arc::clone(&self.shared);

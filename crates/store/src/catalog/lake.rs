@@ -224,7 +224,7 @@ impl Lake {
     ///
     /// # Errors
     /// Some of them ended already: what was made of them is out of date.
-    pub(super) fn end_files(&self, draft: &mut Draft, table: TableId, files: &[u64]) -> Result<()> {
+    pub(super) fn end_files(&self, draft: &mut Draft, table: TableId, files: &[u64], deletes: bool) -> Result<()> {
         for file in files {
             let ended = self.run(
                 "UPDATE ducklake_data_file SET end_snapshot = ?
@@ -235,7 +235,8 @@ impl Lake {
                 return Err(Error::Inconsistent(format!("file {file} of table {table} has ended meanwhile")));
             }
         }
-        draft.changes.insert(format!("merge_adjacent:{table}"));
+        let change = if deletes { "deleted_from_table" } else { "merge_adjacent" };
+        draft.changes.insert(format!("{change}:{table}"));
         Ok(())
     }
 

@@ -4,6 +4,7 @@ mod api;
 mod clients;
 mod compaction;
 mod crash;
+mod deletes;
 mod faults;
 mod harness;
 mod operation;
