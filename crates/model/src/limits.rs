@@ -77,3 +77,7 @@ pub const REMOVED_FILES: usize = 10_000;
 pub const MERGED_FILES: usize = 64;
 /// Merges that are remembered for the history.
 pub const COMPACTION_HISTORY: usize = 100;
+/// Retention policies of one server.
+pub const RETENTION_POLICIES: usize = 10_000;
+/// Executions of all policies that are remembered.
+pub const RETENTION_EXECUTIONS: usize = 1_000;

@@ -40,7 +40,7 @@ impl ApiError {
             Code::Unauthorized => StatusCode::UNAUTHORIZED,
             Code::Forbidden => StatusCode::FORBIDDEN,
             Code::TableNotFound | Code::DatabaseNotFound | Code::NotFound => StatusCode::NOT_FOUND,
-            Code::DatabaseExists | Code::AlreadyRunning => StatusCode::CONFLICT,
+            Code::DatabaseExists | Code::AlreadyRunning | Code::NameTaken => StatusCode::CONFLICT,
             Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Code::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
             Code::Overloaded | Code::SchemaChurn | Code::WriteServiceUnavailable | Code::QueueFull => {

@@ -24,6 +24,8 @@ pub mod listen;
 mod metrics;
 /// SQL in, JSON or Arrow out.
 mod query;
+/// Retention policies.
+mod retention;
 /// Which path is answered by which function.
 mod routes;
 /// What every handler shares.

@@ -8,7 +8,7 @@ use model::Code;
 
 use crate::error::ApiError;
 use crate::state::{Shared, count};
-use crate::{auth, compaction, databases, delete, health, influx, metrics, query, write};
+use crate::{auth, compaction, databases, delete, health, influx, metrics, query, retention, write};
 
 /// Every route of the server.
 pub fn router(state: Shared) -> Router {
@@ -32,6 +32,11 @@ pub fn router(state: Shared) -> Router {
         .route("/api/v1/delete", post(delete::rows))
         .route("/api/v1/delete/config", get(delete::config))
         .route("/api/v2/delete", post(delete::influx))
+        .route("/api/v1/retention", get(retention::list).post(retention::create))
+        .route("/api/v1/retention/", get(retention::list).post(retention::create))
+        .route("/api/v1/retention/{id}", get(retention::one).put(retention::update).delete(retention::delete))
+        .route("/api/v1/retention/{id}/execute", post(retention::execute))
+        .route("/api/v1/retention/{id}/executions", get(retention::executions))
         .route("/api/v1/compaction/status", get(compaction::status))
         .route("/api/v1/compaction/stats", get(compaction::stats))
         .route("/api/v1/compaction/candidates", get(compaction::candidates))

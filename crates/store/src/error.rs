@@ -47,6 +47,10 @@ pub enum Error {
     /// A filter that cannot be evaluated, or a delete that its caller refused.
     #[error("{0}")]
     Refused(String),
+    #[error("{0}")]
+    Parameter(String),
+    #[error("the name {0:?} is taken")]
+    NameTaken(String),
 }
 
 impl Error {
@@ -61,6 +65,8 @@ impl Error {
             Error::DiskFull { .. } => Code::DiskFull,
             Error::Tables => Code::TableLimit,
             Error::Refused(_) => Code::InvalidQuery,
+            Error::Parameter(_) => Code::InvalidParameter,
+            Error::NameTaken(_) => Code::NameTaken,
             Error::DatabaseExists(_) => Code::DatabaseExists,
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Code::DiskFull,
             Error::Catalog(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Code::DiskFull,

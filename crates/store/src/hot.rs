@@ -480,7 +480,7 @@ mod tests {
             let parts: Vec<Rows> = parts
                 .iter()
                 .map(|(rows, every, seed)| {
-                    let filled = |i: usize| (i + *seed as usize) % every == 0;
+                    let filled = |i: usize| (i + *seed as usize).is_multiple_of(*every);
                     (0..*rows)
                         .map(|i| (filled(i).then_some(i as f64), filled(i + 1).then(|| format!("s{}", i % 7))))
                         .collect()

@@ -25,6 +25,8 @@ pub mod log;
 mod merge;
 /// The body of a log record.
 pub mod record;
+/// Rows that policies give up by their age.
+pub mod retention;
 /// Deletes of rows.
 pub mod rewrite;
 /// The order and division of a sealed generation's rows.

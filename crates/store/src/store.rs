@@ -17,6 +17,7 @@ use crate::flush::Flusher;
 use crate::idempotency::Keys;
 use crate::layout::{FolderLock, Layout};
 use crate::log::{self, LogWriter, Recovered};
+use crate::retention::Policies;
 use crate::sequencer::{Sequencer, apply_part};
 use crate::shared::{Counters, Shared};
 use crate::side::SideLog;
@@ -40,6 +41,7 @@ pub struct Store {
     flusher: Mutex<Option<FlushThread>>,
     compactor: Mutex<Option<Compactor>>,
     keys: Keys,
+    policies: Policies,
     stopped: RwLock<Option<Stopped>>,
     _lock: FolderLock,
 }
@@ -89,6 +91,7 @@ impl Store {
         let shared = Arc::new(Shared::new(loaded.view, clock, config, layout, loaded.log_id));
         remove_orphans(&shared, &loaded.files);
         let keys = Keys::open(&shared.layout.server_db(), shared.clock.now_us())?;
+        let policies = Policies::open(&shared.layout.server_db())?;
         let committer = Arc::new(Committer::start(lake, Arc::clone(&shared))?);
         let mut flusher = Flusher::new(Arc::clone(&shared));
         let (recovered, side) = replay(&shared, &mut flusher, &committer, &keys)?;
@@ -99,6 +102,7 @@ impl Store {
             flusher: Mutex::new(None),
             compactor: Mutex::new(None),
             keys,
+            policies,
             stopped: RwLock::new(None),
             _lock: lock,
         };
@@ -155,6 +159,11 @@ impl Store {
     /// Requests that must not be stored twice.
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// Which rows go by their age.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
     }
 
     pub fn counters(&self) -> &Counters {

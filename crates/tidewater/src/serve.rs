@@ -123,8 +123,40 @@ pub fn start(settings: &Settings) -> Result<Running> {
             let _ = tokio::task::spawn_blocking(move || store.tend()).await;
         }
     });
+    if settings.flag("retention.enabled") {
+        let every_us = settings.integer("retention.interval") as i64 * 1_000_000;
+        let check = Duration::from_millis(settings.integer("retention.check_interval_ms"));
+        runtime.spawn(run_retention(Arc::clone(&state.store), every_us, check));
+    }
     tracing::info!(url, version = env!("CARGO_PKG_VERSION"), "ready");
     Ok(Running { url, token, state, runtime, stop: Some(stop), accepting })
+}
+
+/// Longest pause after failures of the retention task.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+/// Runs due policies for ever. A failure or panic is logged and tried again after 1, 2, 4 … 60 s.
+async fn run_retention(store: Arc<Store>, every_us: i64, check: Duration) {
+    let mut failures = 0u32;
+    loop {
+        let pause = match failures {
+            0 => check,
+            n => Duration::from_secs(1 << (n - 1).min(6)).min(MAX_BACKOFF),
+        };
+        tokio::time::sleep(pause).await;
+        let working = Arc::clone(&store);
+        let done = tokio::task::spawn_blocking(move || working.run_due_retention(every_us)).await;
+        let error = match done {
+            Ok(Ok(_)) => {
+                failures = 0;
+                continue;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic.to_string(),
+        };
+        failures += 1;
+        tracing::error!(error, times = failures, "retention failed; tried again");
+    }
 }
 
 /// Runs one service's start and logs its name, state and milliseconds.

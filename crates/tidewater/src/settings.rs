@@ -157,6 +157,24 @@ pub const SETTINGS: &[Setting] = &[
         doc: "a file of this size is not merged again",
     },
     Setting {
+        key: "retention.enabled",
+        kind: Kind::Bool,
+        default: "true",
+        doc: "run active retention policies in the background; without it only when asked over HTTP",
+    },
+    Setting {
+        key: "retention.interval",
+        kind: Kind::Integer { min: 1, max: 31_536_000 },
+        default: "3600",
+        doc: "seconds between two runs of a policy",
+    },
+    Setting {
+        key: "retention.check_interval_ms",
+        kind: Kind::Integer { min: 100, max: 3_600_000 },
+        default: "60000",
+        doc: "how often it is looked whether a policy is due",
+    },
+    Setting {
         key: "delete.max_rows_per_delete",
         kind: Kind::Integer { min: 0, max: 1 << 50 },
         default: "0",

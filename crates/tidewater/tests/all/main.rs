@@ -9,3 +9,4 @@ mod faults;
 mod harness;
 mod operation;
 mod queries;
+mod retention;

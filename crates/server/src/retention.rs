@@ -1,0 +1,221 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State as Extract};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use chrono::{SecondsFormat, TimeZone, Utc};
+use model::Code;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use store::retention::{Execution, Policy, Settings};
+
+use crate::error::ApiError;
+use crate::state::Shared;
+
+/// What a policy has that a client leaves out, as in Arc's Python edition.
+const BUFFER_DAYS: i64 = 7;
+/// Executions that a client gets unless it asks for another number.
+const EXECUTIONS: usize = 50;
+
+fn instant(us: i64) -> String {
+    Utc.timestamp_micros(us).single().unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn describe(policy: &Policy) -> Value {
+    let Settings { name, database, measurement, retention_days, buffer_days, is_active } = &policy.settings;
+    let last = policy.last.as_ref();
+    json!({
+        "id": policy.id,
+        "name": name,
+        "database": database,
+        "measurement": measurement,
+        "retention_days": retention_days,
+        "buffer_days": buffer_days,
+        "is_active": is_active,
+        "last_execution_time": last.map(|e| instant(e.started_us)),
+        "last_execution_status": last.map(|e| &e.status),
+        "last_deleted_count": last.map(|e| e.deleted_rows),
+        "created_at": instant(policy.created_us),
+        "updated_at": instant(policy.updated_us),
+    })
+}
+
+fn describe_run(execution: &Execution) -> Value {
+    json!({
+        "id": execution.id,
+        "policy_id": execution.policy,
+        "execution_time": instant(execution.started_us),
+        "status": execution.status,
+        "deleted_count": execution.deleted_rows,
+        "cutoff_date": instant(execution.cutoff_us),
+        "execution_duration_ms": execution.duration_ms,
+        "error_message": execution.error,
+    })
+}
+
+fn unknown(id: i64) -> ApiError {
+    ApiError::new(Code::NotFound, format!("retention policy {id} does not exist"))
+}
+
+/// The fields of a body; a policy may stand alone or under `policy`.
+fn fields(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let bad = |text: String| ApiError::new(Code::InvalidBody, format!("the body is no retention policy: {text}"));
+    match serde_json::from_slice(body).map_err(|e| bad(e.to_string()))? {
+        Value::Object(mut all) => match all.remove("policy") {
+            Some(Value::Object(inner)) => Ok(inner),
+            _ => Ok(all),
+        },
+        _ => Err(bad("it is not an object".into())),
+    }
+}
+
+/// `base` with what a client sent: a field that it left out stays.
+fn merged(mut base: Settings, sent: &Map<String, Value>) -> Result<Settings, ApiError> {
+    let bad = |field: &str, wanted: &str| {
+        ApiError::new(Code::InvalidParameter, format!("{field} must be {wanted}, not {}", sent[field]))
+    };
+    for (field, value) in sent {
+        match (field.as_str(), value) {
+            ("name", Value::String(text)) => base.name = text.clone(),
+            ("database", Value::String(text)) => base.database = text.clone(),
+            ("measurement", Value::Null) => base.measurement = None,
+            ("measurement", Value::String(text)) => base.measurement = Some(text.clone()).filter(|t| !t.is_empty()),
+            ("name" | "database" | "measurement", _) => return Err(bad(field, "a text")),
+            ("retention_days", value) => {
+                base.retention_days = value.as_i64().ok_or_else(|| bad(field, "a whole number"))?
+            }
+            ("buffer_days", value) => base.buffer_days = value.as_i64().ok_or_else(|| bad(field, "a whole number"))?,
+            ("is_active", Value::Bool(active)) => base.is_active = *active,
+            ("is_active", _) => return Err(bad(field, "true or false")),
+            _ => {}
+        }
+    }
+    Ok(base)
+}
+
+fn policy(state: &Shared, id: i64) -> Result<Policy, ApiError> {
+    state.store.policies().get(id)?.ok_or_else(|| unknown(id))
+}
+
+/// The policy, and what may be a mistake in it.
+fn answer(state: &Shared, id: i64) -> Result<Value, ApiError> {
+    let policy = policy(state, id)?;
+    let mut body = describe(&policy);
+    if state.store.view().database(&policy.settings.database).is_none() {
+        body["warning"] = format!("database {:?} does not exist yet", policy.settings.database).into();
+    }
+    Ok(body)
+}
+
+/// `GET /api/v1/retention`
+pub async fn list(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiError> {
+    let all = state.store.policies().list()?;
+    Ok(Json(all.iter().map(describe).collect()))
+}
+
+/// `POST /api/v1/retention`
+pub async fn create(Extract(state): Extract<Shared>, body: Bytes) -> Result<Response, ApiError> {
+    let empty = Settings {
+        name: String::new(),
+        database: String::new(),
+        measurement: None,
+        retention_days: 0,
+        buffer_days: BUFFER_DAYS,
+        is_active: true,
+    };
+    let settings = merged(empty, &fields(&body)?)?;
+    let id = state.store.policies().create(&settings, state.clock.now_us())?;
+    Ok((StatusCode::CREATED, Json(answer(&state, id)?)).into_response())
+}
+
+/// `GET /api/v1/retention/{id}`
+pub async fn one(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(answer(&state, id)?))
+}
+
+/// `PUT /api/v1/retention/{id}`: a field that is left out stays as it is.
+pub async fn update(
+    Extract(state): Extract<Shared>,
+    Path(id): Path<i64>,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let settings = merged(policy(&state, id)?.settings, &fields(&body)?)?;
+    if !state.store.policies().update(id, &settings, state.clock.now_us())? {
+        return Err(unknown(id));
+    }
+    Ok(Json(answer(&state, id)?))
+}
+
+/// `DELETE /api/v1/retention/{id}`
+pub async fn delete(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
+    if !state.store.policies().delete(id)? {
+        return Err(unknown(id));
+    }
+    Ok(Json(json!({"success": true, "message": "the policy is deleted; rows stay as they are"})))
+}
+
+/// How a run is asked for.
+#[derive(Debug, Default, Deserialize)]
+pub struct Run {
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
+    confirm: bool,
+}
+
+/// `POST /api/v1/retention/{id}/execute`
+pub async fn execute(
+    Extract(state): Extract<Shared>,
+    Path(id): Path<i64>,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let run: Run = match body.is_empty() {
+        true => Run::default(),
+        false => serde_json::from_slice(&body).map_err(|e| ApiError::new(Code::InvalidBody, e.to_string()))?,
+    };
+    let policy = policy(&state, id)?;
+    if !policy.settings.is_active {
+        return Err(ApiError::new(Code::InvalidParameter, "the policy is not active; set is_active first"));
+    }
+    if !run.dry_run && !run.confirm {
+        let text = "a run deletes rows for good: send \"confirm\": true, or \"dry_run\": true to count them";
+        return Err(ApiError::new(Code::InvalidParameter, text));
+    }
+    let began = Instant::now();
+    let (id, name) = (policy.id, policy.settings.name.clone());
+    let working = Arc::clone(&state);
+    let work = move || working.store.run_retention(&policy, run.dry_run);
+    let outcome = tokio::task::spawn_blocking(work).await;
+    let outcome = outcome.map_err(|e| ApiError::new(Code::Internal, e.to_string()))??;
+    Ok(Json(json!({
+        "policy_id": id,
+        "policy_name": name,
+        "deleted_count": outcome.rows,
+        "files_deleted": outcome.files,
+        "execution_time_ms": began.elapsed().as_secs_f64() * 1e3,
+        "dry_run": run.dry_run,
+        "cutoff_date": instant(outcome.cutoff_us),
+        "affected_measurements": outcome.tables,
+    })))
+}
+
+/// How many runs a client wants to see.
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    limit: Option<usize>,
+}
+
+/// `GET /api/v1/retention/{id}/executions`, newest first
+pub async fn executions(
+    Extract(state): Extract<Shared>,
+    Path(id): Path<i64>,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, ApiError> {
+    policy(&state, id)?;
+    let limit = page.limit.unwrap_or(EXECUTIONS).min(model::limits::RETENTION_EXECUTIONS);
+    let runs = state.store.policies().executions(id, limit)?;
+    Ok(Json(json!({"policy_id": id, "executions": runs.iter().map(describe_run).collect::<Vec<_>>()})))
+}

@@ -1,0 +1,433 @@
+//! Retention: after a run no row of a policy's tables is older than its cut, here or in an attached
+//! DuckDB. Policies and their executions live in `server.sqlite`; the rows go by the same delete that
+//! a user's go by ([`crate::rewrite`]), so that a dry run counts what a real run takes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use model::column::TIME;
+use model::{ColumnId, TableId, fold, limits};
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::rewrite::{Judged, RowFilter};
+use crate::store::Store;
+use crate::view::Table;
+
+const DAY_US: i64 = 86_400_000_000;
+/// A policy may keep rows for at most so many days: a thousand years.
+const MOST_DAYS: i64 = 365_250;
+
+/// What a policy says; `measurement` `None` is every table of the database, `*` in it any text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub name: String,
+    pub database: String,
+    pub measurement: Option<String>,
+    pub retention_days: i64,
+    pub buffer_days: i64,
+    pub is_active: bool,
+}
+
+/// A policy with what its last run did. Instants are UTC microseconds.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub id: i64,
+    pub settings: Settings,
+    pub created_us: i64,
+    pub updated_us: i64,
+    pub last: Option<Execution>,
+}
+
+/// One run of a policy.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    pub id: i64,
+    pub policy: i64,
+    pub started_us: i64,
+    /// `running`, `completed` or `failed`.
+    pub status: String,
+    pub deleted_rows: u64,
+    pub cutoff_us: i64,
+    pub duration_ms: f64,
+    pub error: Option<String>,
+}
+
+/// What a run did, or would do.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    pub cutoff_us: i64,
+    pub rows: u64,
+    pub files: usize,
+    /// Tables that lost rows.
+    pub tables: Vec<String>,
+}
+
+/// The policies of one folder.
+#[derive(Debug)]
+pub struct Policies {
+    database: Mutex<Connection>,
+}
+
+impl Settings {
+    /// # Errors
+    /// What is wrong, and what would be right.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |text: String| Err(Error::Parameter(text));
+        if self.name.trim().is_empty() || self.name.len() > limits::ITEM_NAME_BYTES {
+            return refuse(format!("name must have 1 to {} bytes", limits::ITEM_NAME_BYTES));
+        }
+        model::DatabaseName::new(&self.database)?;
+        if !(1..=MOST_DAYS).contains(&self.retention_days) {
+            return refuse(format!("retention_days is {}; it must be 1 to {MOST_DAYS}", self.retention_days));
+        }
+        if !(0..=MOST_DAYS).contains(&self.buffer_days) {
+            return refuse(format!("buffer_days is {}; it must be 0 to {MOST_DAYS}", self.buffer_days));
+        }
+        Ok(())
+    }
+
+    /// Rows before it go.
+    fn cutoff_us(&self, now_us: i64) -> i64 {
+        now_us - (self.retention_days + self.buffer_days) * DAY_US
+    }
+
+    fn covers(&self, table: &str) -> bool {
+        self.measurement.as_deref().is_none_or(|pattern| matches(&fold(pattern), &fold(table)))
+    }
+}
+
+/// Whether `text` is what `pattern` says, in which `*` is any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut left) = text.strip_prefix(head) else { return false };
+    let parts: Vec<&str> = rest.split('*').collect();
+    let (tail, middle) = parts.split_last().expect("split gives one part at least");
+    for part in middle {
+        let Some(at) = left.find(part) else { return false };
+        left = &left[at + part.len()..];
+    }
+    left.ends_with(tail)
+}
+
+impl Policies {
+    /// Opens `server.sqlite`; runs that an earlier process began and did not end have failed.
+    pub fn open(path: &Path) -> Result<Self> {
+        let database = Connection::open(path)?;
+        database.pragma_update(None, "journal_mode", "WAL")?;
+        database.pragma_update(None, "synchronous", "FULL")?;
+        database.busy_timeout(std::time::Duration::from_secs(10))?;
+        database.execute_batch(
+            "CREATE TABLE IF NOT EXISTS retention_policies (id INTEGER PRIMARY KEY AUTOINCREMENT,
+               name TEXT NOT NULL UNIQUE, database TEXT NOT NULL, measurement TEXT, retention_days INTEGER NOT NULL,
+               buffer_days INTEGER NOT NULL, is_active INTEGER NOT NULL, created_us INTEGER NOT NULL,
+               updated_us INTEGER NOT NULL);
+             CREATE TABLE IF NOT EXISTS retention_executions (id INTEGER PRIMARY KEY AUTOINCREMENT,
+               policy_id INTEGER NOT NULL, started_us INTEGER NOT NULL, status TEXT NOT NULL,
+               deleted_rows INTEGER NOT NULL, cutoff_us INTEGER NOT NULL, duration_ms REAL NOT NULL, error TEXT);
+             CREATE INDEX IF NOT EXISTS retention_executions_by_policy ON retention_executions (policy_id, id);
+             UPDATE retention_executions SET status = 'failed', error = 'the server ended during the run'
+               WHERE status = 'running';",
+        )?;
+        Ok(Self { database: Mutex::new(database) })
+    }
+
+    pub fn list(&self) -> Result<Vec<Policy>> {
+        let database = self.database.lock();
+        let mut statement = database.prepare_cached("SELECT * FROM retention_policies ORDER BY id")?;
+        let mut found: Vec<Policy> = statement.query_map([], policy)?.collect::<Result<_, _>>()?;
+        for policy in &mut found {
+            policy.last = last_of(&database, policy.id)?;
+        }
+        Ok(found)
+    }
+
+    pub fn get(&self, id: i64) -> Result<Option<Policy>> {
+        let database = self.database.lock();
+        let found = database
+            .prepare_cached("SELECT * FROM retention_policies WHERE id = ?")?
+            .query_row([id], policy)
+            .optional()?;
+        found
+            .map(|mut policy| {
+                policy.last = last_of(&database, id)?;
+                Ok(policy)
+            })
+            .transpose()
+    }
+
+    /// # Errors
+    /// The settings are wrong, the name is taken, or there are [`limits::RETENTION_POLICIES`] already.
+    pub fn create(&self, settings: &Settings, now_us: i64) -> Result<i64> {
+        settings.check()?;
+        let database = self.database.lock();
+        let count: usize = database.query_row("SELECT count(*) FROM retention_policies", [], |r| r.get(0))?;
+        if count >= limits::RETENTION_POLICIES {
+            return Err(Error::Parameter(format!("there are {count} policies already; delete one first")));
+        }
+        let Settings { name, database: db, measurement, retention_days, buffer_days, is_active } = settings;
+        let done = database.prepare_cached(
+            "INSERT INTO retention_policies (name, database, measurement, retention_days, buffer_days, is_active,
+             created_us, updated_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+        )?;
+        let mut done = done;
+        done.execute(params![name, db, measurement, retention_days, buffer_days, is_active, now_us])
+            .map_err(|e| taken(e, name))?;
+        Ok(database.last_insert_rowid())
+    }
+
+    /// Puts new settings in place; false when there is no such policy.
+    pub fn update(&self, id: i64, settings: &Settings, now_us: i64) -> Result<bool> {
+        settings.check()?;
+        let Settings { name, database, measurement, retention_days, buffer_days, is_active } = settings;
+        let changed = self
+            .database
+            .lock()
+            .prepare_cached(
+                "UPDATE retention_policies SET name = ?, database = ?, measurement = ?, retention_days = ?,
+                 buffer_days = ?, is_active = ?, updated_us = ? WHERE id = ?",
+            )?
+            .execute(params![name, database, measurement, retention_days, buffer_days, is_active, now_us, id])
+            .map_err(|e| taken(e, name))?;
+        Ok(changed > 0)
+    }
+
+    /// Forgets a policy and its executions; false when there is no such policy.
+    pub fn delete(&self, id: i64) -> Result<bool> {
+        let mut database = self.database.lock();
+        let transaction = database.transaction()?;
+        transaction.execute("DELETE FROM retention_executions WHERE policy_id = ?", [id])?;
+        let gone = transaction.execute("DELETE FROM retention_policies WHERE id = ?", [id])?;
+        transaction.commit()?;
+        Ok(gone > 0)
+    }
+
+    /// The last runs of a policy, newest first.
+    pub fn executions(&self, id: i64, limit: usize) -> Result<Vec<Execution>> {
+        let database = self.database.lock();
+        let mut statement = database
+            .prepare_cached("SELECT * FROM retention_executions WHERE policy_id = ? ORDER BY id DESC LIMIT ?")?;
+        let found = statement.query_map(params![id, limit], execution)?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    fn begin(&self, policy: i64, cutoff_us: i64, now_us: i64) -> Result<i64> {
+        let database = self.database.lock();
+        database.execute(
+            "INSERT INTO retention_executions (policy_id, started_us, status, deleted_rows, cutoff_us, duration_ms)
+             VALUES (?, ?, 'running', 0, ?, 0)",
+            params![policy, now_us, cutoff_us],
+        )?;
+        let id = database.last_insert_rowid();
+        database.execute(
+            "DELETE FROM retention_executions WHERE policy_id = ?1 AND id <= ?2",
+            params![policy, id - limits::RETENTION_EXECUTIONS as i64],
+        )?;
+        Ok(id)
+    }
+
+    fn end(&self, execution: i64, outcome: &Result<Outcome>, duration_ms: f64) -> Result<()> {
+        let (status, rows, error) = match outcome {
+            Ok(outcome) => ("completed", outcome.rows, None),
+            Err(error) => ("failed", 0, Some(error.to_string())),
+        };
+        self.database.lock().execute(
+            "UPDATE retention_executions SET status = ?, deleted_rows = ?, duration_ms = ?, error = ? WHERE id = ?",
+            params![status, rows, duration_ms, error, execution],
+        )?;
+        Ok(())
+    }
+}
+
+fn taken(error: rusqlite::Error, name: &str) -> Error {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::ConstraintViolation) => Error::NameTaken(name.to_owned()),
+        _ => error.into(),
+    }
+}
+
+fn policy(row: &Row<'_>) -> rusqlite::Result<Policy> {
+    Ok(Policy {
+        id: row.get(0)?,
+        settings: Settings {
+            name: row.get(1)?,
+            database: row.get(2)?,
+            measurement: row.get(3)?,
+            retention_days: row.get(4)?,
+            buffer_days: row.get(5)?,
+            is_active: row.get(6)?,
+        },
+        created_us: row.get(7)?,
+        updated_us: row.get(8)?,
+        last: None,
+    })
+}
+
+fn execution(row: &Row<'_>) -> rusqlite::Result<Execution> {
+    Ok(Execution {
+        id: row.get(0)?,
+        policy: row.get(1)?,
+        started_us: row.get(2)?,
+        status: row.get(3)?,
+        deleted_rows: row.get(4)?,
+        cutoff_us: row.get(5)?,
+        duration_ms: row.get(6)?,
+        error: row.get(7)?,
+    })
+}
+
+fn last_of(database: &Connection, policy: i64) -> Result<Option<Execution>> {
+    let mut statement =
+        database.prepare_cached("SELECT * FROM retention_executions WHERE policy_id = ? ORDER BY id DESC LIMIT 1")?;
+    Ok(statement.query_row([policy], execution).optional()?)
+}
+
+/// Rows before an instant.
+struct Before {
+    cutoff_us: i64,
+    time: [ColumnId; 1],
+}
+
+impl RowFilter for Before {
+    fn judge(&self, table: &Arc<Table>) -> Result<Vec<Judged>> {
+        let judge = |(min, max): (i64, i64)| match (min < self.cutoff_us, max < self.cutoff_us) {
+            (false, _) => Judged::Kept,
+            (true, true) => Judged::Whole,
+            (true, false) => Judged::Read,
+        };
+        Ok(table.files.iter().map(|f| judge((f.time_min, f.time_max))).collect())
+    }
+
+    fn columns(&self) -> &[ColumnId] {
+        &self.time
+    }
+
+    fn mask(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+        debug_assert_eq!(times.null_count(), 0, "time is never null");
+        Ok(times.values().iter().map(|t| Some(*t < self.cutoff_us)).collect())
+    }
+}
+
+impl Store {
+    /// Runs a policy now. A real run is recorded from its start to its end; a dry run changes nothing.
+    ///
+    /// # Errors
+    /// Some table could not be cut; the others are.
+    pub fn run_retention(&self, policy: &Policy, dry_run: bool) -> Result<Outcome> {
+        let now_us = self.shared().clock.now_us();
+        let cutoff_us = policy.settings.cutoff_us(now_us);
+        if dry_run {
+            return self.cut(&policy.settings, cutoff_us, true);
+        }
+        let execution = self.policies().begin(policy.id, cutoff_us, now_us)?;
+        failpoint::hit("retention.started");
+        let outcome = self.cut(&policy.settings, cutoff_us, false);
+        let duration_ms = (self.shared().clock.now_us() - now_us) as f64 / 1e3;
+        self.policies().end(execution, &outcome, duration_ms)?;
+        outcome
+    }
+
+    fn cut(&self, settings: &Settings, cutoff_us: i64, dry_run: bool) -> Result<Outcome> {
+        let view = self.view();
+        let mut outcome = Outcome { cutoff_us, ..Outcome::default() };
+        let Some(database) = view.database(&settings.database) else { return Ok(outcome) };
+        let mut failed = None;
+        for (name, id) in &database.tables {
+            let Some(table) = view.tables.get(id).filter(|t| settings.covers(name) && has_older(t, cutoff_us)) else {
+                continue;
+            };
+            match self.cut_table(*id, table, cutoff_us, dry_run) {
+                Ok(deleted) if deleted.rows > 0 => {
+                    outcome.rows += deleted.rows;
+                    outcome.files += deleted.files.len();
+                    outcome.tables.push(table.info.name.to_string());
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(table = %table.info.name, %error, "retention of a table failed; the others go on");
+                    failed = Some(error);
+                }
+            }
+        }
+        failed.map_or(Ok(outcome), Err)
+    }
+
+    fn cut_table(&self, id: TableId, table: &Table, cutoff_us: i64, dry_run: bool) -> Result<crate::rewrite::Deleted> {
+        let time = table.info.schema.find(TIME).ok_or_else(|| Error::Inconsistent("a table has no time".into()))?.id;
+        self.delete_rows(id, &Before { cutoff_us, time: [time] }, dry_run, |_| Ok(()))
+    }
+
+    /// Runs every active policy that is due: `every_us` after its last run began. Returns how many ran.
+    ///
+    /// # Errors
+    /// The last failure; a policy that fails stops no other.
+    pub fn run_due_retention(&self, every_us: i64) -> Result<usize> {
+        let now_us = self.shared().clock.now_us();
+        let mut outcome = Ok(0);
+        for policy in self.policies().list()?.into_iter().filter(|p| p.settings.is_active) {
+            if policy.last.as_ref().is_some_and(|last| now_us < last.started_us + every_us) {
+                continue;
+            }
+            match self.run_retention(&policy, false) {
+                Ok(_) => outcome = outcome.map(|n| n + 1),
+                Err(error) => outcome = Err(error),
+            }
+        }
+        outcome
+    }
+}
+
+/// Whether any row, in files or memory, is older.
+fn has_older(table: &Table, cutoff_us: i64) -> bool {
+    table.files.iter().any(|f| f.time_min < cutoff_us) || table.hot.chunks().any(|c| c.time_min < cutoff_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_in_a_pattern_is_any_text() {
+        for (pattern, text, wanted) in [
+            ("cpu", "cpu", true),
+            ("cpu", "cpu2", false),
+            ("*", "anything", true),
+            ("cpu*", "cpu_load", true),
+            ("*load", "cpu_load", true),
+            ("c*_*d", "cpu_load", true),
+            ("c*x*d", "cpu_load", false),
+            ("ab*ba", "aba", false),
+        ] {
+            assert_eq!(matches(pattern, text), wanted, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn w1_settings_that_would_delete_too_much_are_refused() {
+        let good = Settings {
+            name: "p".into(),
+            database: "db".into(),
+            measurement: None,
+            retention_days: 30,
+            buffer_days: 7,
+            is_active: true,
+        };
+        good.check().unwrap();
+        for bad in [
+            Settings { retention_days: 0, ..good.clone() },
+            Settings { retention_days: -1, ..good.clone() },
+            Settings { retention_days: i64::MAX, ..good.clone() },
+            Settings { buffer_days: -1, ..good.clone() },
+            Settings { buffer_days: i64::MIN, ..good.clone() },
+            Settings { name: " ".into(), ..good.clone() },
+            Settings { database: "../x".into(), ..good.clone() },
+        ] {
+            assert!(bad.check().is_err(), "{bad:?}");
+        }
+    }
+}
