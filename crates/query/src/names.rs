@@ -27,8 +27,10 @@ fn render_function(function: &Function) -> String {
     let name = function.name.to_string().to_ascii_lowercase();
     let FunctionArguments::List(list) = &function.args else { return format!("{name}()") };
     let star = |a: &FunctionArg| matches!(a, FunctionArg::Unnamed(FunctionArgExpr::Wildcard));
+    let filter = function.filter.as_ref().map(|f| format!(" FILTER (WHERE {})", render(f))).unwrap_or_default();
+    let over = function.over.as_ref().map(|o| format!(" OVER {o}")).unwrap_or_default();
     if name == "count" && (list.args.is_empty() || list.args.iter().any(star)) {
-        return "count_star()".into();
+        return format!("count_star(){filter}{over}");
     }
     let args: Vec<String> = list
         .args
@@ -39,8 +41,7 @@ fn render_function(function: &Function) -> String {
         })
         .collect();
     let distinct = list.duplicate_treatment.map(|d| format!("{d} ")).unwrap_or_default();
-    let over = function.over.as_ref().map(|o| format!(" OVER {o}")).unwrap_or_default();
-    format!("{name}({distinct}{}){over}", args.join(", "))
+    format!("{name}({distinct}{}){filter}{over}", args.join(", "))
 }
 
 /// The spelling of a result column: the alias as written, else the column as stored.

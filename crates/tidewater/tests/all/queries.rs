@@ -24,6 +24,16 @@ fn duckdbs_meaning_of_sql_holds() {
             server.query("SELECT x AS \"Mine\", count(*) FROM t GROUP BY x")["columns"],
             json!(["Mine", "count_star()"])
         );
+        assert_eq!(
+            server
+                .query("SELECT count(*), count(*) FILTER (WHERE x > 1), sum(x) FILTER (WHERE x > 1 AND f = 2) FROM t")
+                ["columns"],
+            json!([
+                "count_star()",
+                "count_star() FILTER (WHERE (x > 1))",
+                "sum(x) FILTER (WHERE ((x > 1) AND (f = 2)))"
+            ])
+        );
         for order in ["x", "x DESC"] {
             let rows = server.rows(&format!("SELECT x FROM t ORDER BY {order}"));
             assert_eq!(rows[2], json!([null]), "NULLS LAST, {order}");

@@ -24,7 +24,7 @@ fn filled(server: &Server) -> i64 {
 }
 
 #[test]
-fn t53_t54_a_run_is_exact_to_the_row_and_a_dry_run_counts_the_same() {
+fn t53_t54_w4_a_run_is_exact_to_the_row_and_a_dry_run_counts_the_same() {
     let dir = folder();
     let mut server = Server::start(dir.path(), &["compaction.enabled=false"]);
     filled(&server);
@@ -65,7 +65,7 @@ fn t53_t54_a_run_is_exact_to_the_row_and_a_dry_run_counts_the_same() {
 }
 
 #[test]
-fn w2_policies_are_made_listed_changed_in_part_and_deleted() {
+fn w2_w7_policies_are_made_listed_changed_in_part_and_deleted() {
     let dir = folder();
     let mut server = Server::start(dir.path(), &[]);
     assert_eq!(server.get("/api/v1/retention").json(), json!([]));
@@ -109,7 +109,7 @@ fn w2_policies_are_made_listed_changed_in_part_and_deleted() {
 }
 
 #[test]
-fn w8_active_policies_run_by_themselves_and_a_run_cut_short_is_settled() {
+fn w6_w8_active_policies_run_by_themselves_and_a_run_cut_short_is_settled() {
     let dir = folder();
     let settings = ["retention.check_interval_ms=100", "retention.interval=1"];
     let armed = [("TIDEWATER_FAILPOINT", "retention.started:1")];
