@@ -72,11 +72,17 @@ impl Store {
         dry_run: bool,
         allow: impl FnOnce(u64) -> Result<()>,
     ) -> Result<Deleted> {
-        self.flush()?;
+        let acknowledged = self.view().published;
+        let flushed = self.flush();
         let shared = self.shared();
         let _alone = shared.rewriting.lock();
         let view = self.view();
         let table = view.tables.get(&table).ok_or_else(|| Error::Inconsistent(format!("table {table} has ended")))?;
+        // another table that cannot be flushed stands in nobody's way
+        let is_behind = table.hot.lsn_min().is_some_and(|lsn| lsn <= acknowledged);
+        if is_behind || self.trouble().is_some() {
+            flushed?;
+        }
         let folder = table_folder(shared, &view, &table.info)?;
         let schema = &table.info.schema;
         let mut meant: Vec<(&Arc<DataFile>, u64)> = Vec::new();
