@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -118,7 +119,7 @@ fn refused(error: impl std::fmt::Display) -> store::Error {
 impl RowFilter for SqlFilter {
     fn judge(&self, table: &Arc<Table>) -> store::Result<Vec<Judged>> {
         let scan = TableScan::new(Arc::clone(table), String::new(), false);
-        let ids = |condition: &Arc<dyn PhysicalExpr>| -> store::Result<Vec<u64>> {
+        let ids = |condition: &Arc<dyn PhysicalExpr>| -> store::Result<HashSet<u64>> {
             Ok(scan.prune(Some(condition)).map_err(refused)?.iter().map(|f| f.id).collect())
         };
         let may_match = ids(&self.condition)?;

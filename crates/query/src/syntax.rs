@@ -13,7 +13,7 @@ use sqlparser::ast::{
 };
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::keywords::Keyword;
-use sqlparser::parser::Parser;
+use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::{Error, guard, names};
@@ -36,22 +36,12 @@ pub enum Kind {
 
 /// Parses, folds, guards and rewrites one statement; a single trailing `;` is allowed.
 pub fn parse(sql: &str) -> Result<Parsed, Error> {
-    if sql.len() > limits::SQL_BYTES {
-        return Err(Error::TooLong { got: sql.len() });
-    }
-    let dialect = DuckDbDialect {};
-    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| Error::Syntax(e.to_string()))?;
-    let tokens = one_statement(tokens)?;
+    let tokens = tokens(sql)?;
     if let Some(kind) = show(&tokens)? {
         return Ok(Parsed { kind, aliases: HashMap::new() });
     }
     let (tokens, aliases) = fold_tokens(tokens);
-    let mut parser = Parser::new(&dialect).with_recursion_limit(limits::SQL_DEPTH).with_tokens_with_locations(tokens);
-    let statement = parser.parse_statement().map_err(|e| Error::Syntax(clean(&e.to_string())))?;
-    let rest = parser.peek_token();
-    if rest.token != Token::EOF {
-        return Err(Error::Syntax(format!("unexpected {} at {}", rest.token, place(&rest))));
-    }
+    let statement = whole(tokens, |parser| parser.parse_statement())?;
     let kind = match statement {
         Statement::Explain { analyze, statement, query_plan: false, estimate: false, options: None, .. } => {
             Kind::Explain { query: Box::new(prepared(*statement)?), analyze }
@@ -63,24 +53,37 @@ pub fn parse(sql: &str) -> Result<Parsed, Error> {
 
 /// Parses a condition as `WHERE` takes it through the same door as a whole query.
 pub fn parse_condition(text: &str) -> Result<Expr, Error> {
+    let (tokens, _) = fold_tokens(tokens(text)?);
+    let condition = whole(tokens, |parser| parser.parse_expr())?;
+    // it stands where a query's condition stands, so that guard and rewrites see what they know
+    let mut frame = whole(self::tokens("SELECT 1")?, |parser| parser.parse_statement())?;
+    *condition_of(&mut frame)? = Some(condition);
+    let mut frame = prepared(frame)?;
+    condition_of(&mut frame)?.take().ok_or_else(|| Error::Internal("a condition was lost".into()))
+}
+
+/// The tokens of one statement or expression.
+fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Error> {
     if text.len() > limits::SQL_BYTES {
         return Err(Error::TooLong { got: text.len() });
     }
-    let dialect = DuckDbDialect {};
-    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| Error::Syntax(e.to_string()))?;
-    let (tokens, _) = fold_tokens(one_statement(tokens)?);
-    let mut parser = Parser::new(&dialect).with_recursion_limit(limits::SQL_DEPTH).with_tokens_with_locations(tokens);
-    let condition = parser.parse_expr().map_err(|e| Error::Syntax(clean(&e.to_string())))?;
+    let tokens = Tokenizer::new(&DuckDbDialect {}, text).tokenize_with_location();
+    one_statement(tokens.map_err(|e| Error::Syntax(e.to_string()))?)
+}
+
+/// Parses with `parse`, which must leave nothing over.
+fn whole<T>(
+    tokens: Vec<TokenWithSpan>,
+    parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+) -> Result<T, Error> {
+    let parser = Parser::new(&DuckDbDialect {}).with_recursion_limit(limits::SQL_DEPTH);
+    let mut parser = parser.with_tokens_with_locations(tokens);
+    let parsed = parse(&mut parser).map_err(|e| Error::Syntax(clean(&e.to_string())))?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         return Err(Error::Syntax(format!("unexpected {} at {}", rest.token, place(&rest))));
     }
-    // it stands where a query's condition stands, so that guard and rewrites see what they know
-    let frame = Parser::new(&dialect).try_with_sql("SELECT 1").and_then(|mut p| p.parse_statement());
-    let mut frame = frame.map_err(|e| Error::Internal(e.to_string()))?;
-    *condition_of(&mut frame)? = Some(condition);
-    let mut frame = prepared(frame)?;
-    condition_of(&mut frame)?.take().ok_or_else(|| Error::Internal("a condition was lost".into()))
+    Ok(parsed)
 }
 
 fn condition_of(statement: &mut Statement) -> Result<&mut Option<Expr>, Error> {

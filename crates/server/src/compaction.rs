@@ -6,23 +6,19 @@ use axum::Json;
 use axum::extract::{Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chrono::{SecondsFormat, TimeZone, Utc};
 use model::{Code, fold};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::compact::{Merged, Scope, Tier};
 
 use crate::error::ApiError;
-use crate::state::Shared;
+use crate::state::{Shared, blocking};
+use crate::time::rfc3339;
 
 /// How long `trigger?wait=true` waits before it answers 202.
 const WAIT: Duration = Duration::from_secs(30);
 /// Merges that `/history` shows unless it is asked for another number.
 const HISTORY: usize = 10;
-
-fn instant(us: i64) -> String {
-    Utc.timestamp_micros(us).single().unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
-}
 
 fn describe(merged: &Merged) -> Value {
     json!({
@@ -31,8 +27,8 @@ fn describe(merged: &Merged) -> Value {
         "tier": merged.tier.as_str(),
         "partition_path": merged.folder,
         "status": if merged.error.is_none() { "completed" } else { "failed" },
-        "started_at": instant(merged.started_us),
-        "completed_at": instant(merged.finished_us),
+        "started_at": rfc3339(merged.started_us),
+        "completed_at": rfc3339(merged.finished_us),
         "files": merged.files,
         "rows": merged.rows,
         "bytes_before": merged.bytes_before,
@@ -44,14 +40,14 @@ fn describe(merged: &Merged) -> Value {
 /// `GET /api/v1/compaction/status`
 pub async fn status(Extract(state): Extract<Shared>) -> Json<Value> {
     let shared = state.store.shared();
-    let seen = shared.compaction.lock().clone();
+    let seen = shared.compaction.lock();
     let scheduled = shared.config.merge_interval_ms > 0;
     let scheduler = json!({
         "enabled": scheduled,
         "running": seen.running,
         "paused": seen.paused,
         "schedule": format!("every {} ms", shared.config.merge_interval_ms),
-        "next_run": (scheduled && !seen.paused).then(|| instant(seen.next_run_us)),
+        "next_run": (scheduled && !seen.paused).then(|| rfc3339(seen.next_run_us)),
     });
     let schedulers: serde_json::Map<String, Value> =
         Tier::ALL.iter().map(|t| (t.as_str().to_owned(), scheduler.clone())).collect();
@@ -62,7 +58,7 @@ pub async fn status(Extract(state): Extract<Shared>) -> Json<Value> {
             "total_failed": seen.failed,
             "consecutive_errors": seen.consecutive_errors,
             "last_error": seen.last_error,
-            "last_run": seen.last_run_us.map(instant),
+            "last_run": seen.last_run_us.map(rfc3339),
             "runs": seen.runs,
         },
         "schedulers": schedulers,
@@ -71,7 +67,7 @@ pub async fn status(Extract(state): Extract<Shared>) -> Json<Value> {
 
 /// `GET /api/v1/compaction/stats`
 pub async fn stats(Extract(state): Extract<Shared>) -> Json<Value> {
-    let seen = state.store.shared().compaction.lock().clone();
+    let seen = state.store.shared().compaction.lock();
     let saved = seen.bytes_before.saturating_sub(seen.bytes_after);
     Json(json!({
         "total_jobs_completed": seen.completed,
@@ -116,7 +112,7 @@ pub struct Page {
 
 /// `GET /api/v1/compaction/history`, newest first
 pub async fn history(Extract(state): Extract<Shared>, Query(page): Query<Page>) -> Json<Value> {
-    let seen = state.store.shared().compaction.lock().clone();
+    let seen = state.store.shared().compaction.lock();
     let limit = page.limit.unwrap_or(HISTORY);
     let jobs: Vec<Value> = seen.history.iter().rev().take(limit).map(describe).collect();
     Json(json!({"total_jobs": seen.completed + seen.failed, "recent_jobs": jobs}))
@@ -159,8 +155,7 @@ pub async fn trigger(Extract(state): Extract<Shared>, Query(wanted): Query<Wante
     if !wanted.wait.unwrap_or(false) {
         return Ok(Json(body("running")).into_response());
     }
-    let answer = tokio::task::spawn_blocking(move || answer.recv_timeout(WAIT)).await;
-    match answer.map_err(|e| ApiError::new(Code::Internal, e.to_string()))? {
+    match blocking(move || Ok(answer.recv_timeout(WAIT))).await? {
         Ok(done) => {
             let merges = done?;
             let mut body = body("completed");

@@ -5,18 +5,14 @@ use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
-use chrono::{SecondsFormat, TimeZone, Utc};
 use model::{Code, DatabaseName};
 use serde_json::{Value, json};
 use store::View;
 use store::view::{Database, Table};
 
 use crate::error::ApiError;
-use crate::state::Shared;
-
-fn rfc3339(us: i64) -> String {
-    Utc.timestamp_micros(us).single().unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
+use crate::state::{Shared, blocking};
+use crate::time::rfc3339;
 
 fn tables<'a>(view: &'a View, database: &'a Database) -> impl Iterator<Item = &'a Table> {
     database.tables.values().filter_map(|id| view.tables.get(id)).map(AsRef::as_ref)
@@ -68,9 +64,7 @@ pub async fn create(Extract(state): Extract<Shared>, body: Bytes) -> Result<Resp
     let name = body["name"].as_str().unwrap_or_default().to_owned();
     let database = DatabaseName::new(&name)?;
     let store = std::sync::Arc::clone(&state.store);
-    let created_us = tokio::task::spawn_blocking(move || store.create_database(database))
-        .await
-        .map_err(|e| ApiError::new(Code::Internal, e.to_string()))??;
+    let created_us = blocking(move || Ok(store.create_database(database)?)).await?;
     let body = json!({"name": name, "measurement_count": 0, "created_at": rfc3339(created_us)});
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }

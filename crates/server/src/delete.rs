@@ -6,7 +6,6 @@ use axum::body::Bytes;
 use axum::extract::{Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chrono::DateTime;
 use model::{Code, TableId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,7 +13,8 @@ use store::rewrite::Deleted;
 use store::view::Table;
 
 use crate::error::ApiError;
-use crate::state::Shared;
+use crate::state::{Shared, blocking};
+use crate::time;
 
 /// `POST /api/v1/delete`
 #[derive(Debug, Deserialize)]
@@ -122,7 +122,7 @@ async fn run(
         let allow = |rows| if dry_run { Ok(()) } else { limits.check(rows) };
         Ok(state.store.delete_rows(table.info.id, &filter, dry_run, allow)?)
     };
-    tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::new(Code::Internal, e.to_string()))?
+    blocking(work).await
 }
 
 /// Where InfluxDB's clients say which database.
@@ -148,12 +148,9 @@ pub async fn influx(
     let request: InfluxRequest = serde_json::from_slice(&body)
         .map_err(|e| ApiError::new(Code::InvalidBody, format!("the body is no delete request: {e}")))?;
     let name = bucket.bucket.ok_or_else(|| ApiError::new(Code::InvalidParameter, "the parameter bucket is missing"))?;
-    let instant = |field: &str, text: &str| {
-        let parsed = DateTime::parse_from_rfc3339(text).map(|t| t.timestamp_micros());
-        parsed
-            .map_err(|e| ApiError::new(Code::InvalidParameter, format!("{field} = {text:?} is no RFC 3339 time: {e}")))
-    };
-    let (start, stop) = (instant("start", &request.start)?, instant("stop", &request.stop)?);
+    let [start, stop] =
+        [("start", &request.start), ("stop", &request.stop)].map(|(field, text)| time::parse(field, text).map(literal));
+    let (start, stop) = (start?, stop?);
     let predicate = Predicate::parse(request.predicate.as_deref().unwrap_or_default())?;
     let tables: Vec<Arc<Table>> = match &predicate.measurement {
         Some(measurement) => vec![table(&state, &name, measurement)?],
@@ -171,10 +168,7 @@ pub async fn influx(
         if predicate.tags.iter().any(|(tag, _)| table.info.schema.find(tag).is_none()) {
             continue;
         }
-        let mut condition = format!("epoch_us(time) >= {start} AND epoch_us(time) <= {stop}");
-        if start == stop {
-            condition = format!("epoch_us(time) = {start}");
-        }
+        let mut condition = format!("time >= {start} AND time <= {stop}");
         for (tag, value) in &predicate.tags {
             condition += &format!(" AND \"{}\" = '{}'", tag.replace('"', "\"\""), value.replace('\'', "''"));
         }
@@ -182,6 +176,11 @@ pub async fn influx(
         run(&state, table, condition, false, limits).await?;
     }
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// A time literal to the microsecond, so that statistics of files are judged by it.
+fn literal(us: i64) -> String {
+    format!("TIMESTAMP '{}'", chrono::DateTime::from_timestamp_micros(us).unwrap_or_default().format("%F %T%.6f"))
 }
 
 /// InfluxDB's delete predicate: equalities joined by AND.

@@ -8,7 +8,7 @@ use model::{Code, DatabaseName};
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
-use crate::state::Shared;
+use crate::state::{Shared, blocking};
 
 const HINT: &str = "send SQL to /api/v1/query instead; docs/migrate-influxdb.md shows how";
 
@@ -36,8 +36,7 @@ pub async fn query(
             let name = text.split_whitespace().nth(2).unwrap_or_default().trim_matches('"');
             let name = DatabaseName::new(name)?;
             let store = std::sync::Arc::clone(&state.store);
-            let created = tokio::task::spawn_blocking(move || store.create_database(name)).await;
-            match created.map_err(|e| ApiError::new(Code::Internal, e.to_string()))? {
+            match blocking(move || Ok(store.create_database(name))).await? {
                 Ok(_) | Err(store::Error::DatabaseExists(_)) => Ok(results(None)),
                 Err(error) => Err(error.into()),
             }

@@ -30,6 +30,8 @@ mod retention;
 mod routes;
 /// What every handler shares.
 mod state;
+/// Instants as clients read and write them.
+mod time;
 /// Writes of every dialect: one decoder, one way to the log.
 mod write;
 

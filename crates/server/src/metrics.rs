@@ -19,7 +19,7 @@ fn render(state: &State) -> String {
     let store = state.store.counters();
     let view = state.store.view();
     let shared = state.store.shared();
-    let compaction = shared.compaction.lock().clone();
+    let compaction = shared.compaction.lock();
     let uptime = (state.clock.now_us() - state.started_us) as f64 / 1e6;
     let counters: &[(&str, &str, f64)] = &[
         ("arc_http_requests_total", "Requests answered.", read(&http.requests)),

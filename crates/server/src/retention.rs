@@ -6,23 +6,19 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chrono::{SecondsFormat, TimeZone, Utc};
 use model::Code;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use store::retention::{Execution, Policy, Settings};
 
 use crate::error::ApiError;
-use crate::state::Shared;
+use crate::state::{Shared, blocking};
+use crate::time::rfc3339;
 
 /// What a policy has that a client leaves out, as in Arc's Python edition.
 const BUFFER_DAYS: i64 = 7;
 /// Executions that a client gets unless it asks for another number.
 const EXECUTIONS: usize = 50;
-
-fn instant(us: i64) -> String {
-    Utc.timestamp_micros(us).single().unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
-}
 
 fn describe(policy: &Policy) -> Value {
     let Settings { name, database, measurement, retention_days, buffer_days, is_active } = &policy.settings;
@@ -35,11 +31,11 @@ fn describe(policy: &Policy) -> Value {
         "retention_days": retention_days,
         "buffer_days": buffer_days,
         "is_active": is_active,
-        "last_execution_time": last.map(|e| instant(e.started_us)),
+        "last_execution_time": last.map(|e| rfc3339(e.started_us)),
         "last_execution_status": last.map(|e| &e.status),
         "last_deleted_count": last.map(|e| e.deleted_rows),
-        "created_at": instant(policy.created_us),
-        "updated_at": instant(policy.updated_us),
+        "created_at": rfc3339(policy.created_us),
+        "updated_at": rfc3339(policy.updated_us),
     })
 }
 
@@ -47,10 +43,10 @@ fn describe_run(execution: &Execution) -> Value {
     json!({
         "id": execution.id,
         "policy_id": execution.policy,
-        "execution_time": instant(execution.started_us),
+        "execution_time": rfc3339(execution.started_us),
         "status": execution.status,
         "deleted_count": execution.deleted_rows,
-        "cutoff_date": instant(execution.cutoff_us),
+        "cutoff_date": rfc3339(execution.cutoff_us),
         "execution_duration_ms": execution.duration_ms,
         "error_message": execution.error,
     })
@@ -187,9 +183,8 @@ pub async fn execute(
     let began = Instant::now();
     let (id, name) = (policy.id, policy.settings.name.clone());
     let working = Arc::clone(&state);
-    let work = move || working.store.run_retention(&policy, run.dry_run);
-    let outcome = tokio::task::spawn_blocking(work).await;
-    let outcome = outcome.map_err(|e| ApiError::new(Code::Internal, e.to_string()))??;
+    let work = move || Ok(working.store.run_retention(&policy, run.dry_run)?);
+    let outcome = blocking(work).await?;
     Ok(Json(json!({
         "policy_id": id,
         "policy_name": name,
@@ -197,7 +192,7 @@ pub async fn execute(
         "files_deleted": outcome.files,
         "execution_time_ms": began.elapsed().as_secs_f64() * 1e3,
         "dry_run": run.dry_run,
-        "cutoff_date": instant(outcome.cutoff_us),
+        "cutoff_date": rfc3339(outcome.cutoff_us),
         "affected_measurements": outcome.tables,
     })))
 }

@@ -2,12 +2,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::Clock;
+use model::{Clock, Code};
 use query::Engine;
 use store::Store;
 
 use crate::auth::Auth;
 use crate::config::ServerConfig;
+use crate::error::ApiError;
 
 /// What every handler shares.
 #[derive(Debug)]
@@ -44,6 +45,17 @@ pub struct HttpCounters {
     pub query_errors: AtomicU64,
     pub query_rows: AtomicU64,
     pub auth_failures: AtomicU64,
+}
+
+/// Runs what blocks its thread away from the threads that serve connections.
+///
+/// # Errors
+/// The work's own, or `internal` when it panicked.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| Err(ApiError::new(Code::Internal, panic.to_string())))
 }
 
 pub fn count(counter: &AtomicU64, by: u64) {

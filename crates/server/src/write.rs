@@ -14,7 +14,7 @@ use store::{Durability, Outcome, RefusedRow, Resolution, WriteRequest};
 use wire::{ItemError, inflate, line_protocol, msgpack};
 
 use crate::error::ApiError;
-use crate::state::{Shared, State, count};
+use crate::state::{Shared, State, blocking, count};
 
 mod idempotency;
 
@@ -100,9 +100,7 @@ fn v2_error(error: ApiError) -> ApiError {
 /// `POST /api/v1/write/line-protocol/flush`: every hot row into files, now.
 pub async fn flush(Extract(state): Extract<Shared>) -> Result<Response, ApiError> {
     let store = std::sync::Arc::clone(&state.store);
-    tokio::task::spawn_blocking(move || store.flush())
-        .await
-        .map_err(|e| ApiError::new(Code::Internal, e.to_string()))??;
+    blocking(move || Ok(store.flush()?)).await?;
     let snapshot = state.store.view().snapshot;
     Ok(axum::Json(json!({"status": "ok", "message": "all rows are in files", "snapshot": snapshot})).into_response())
 }
@@ -255,9 +253,7 @@ async fn store_rows(state: &State, mut request: WriteRequest, known: Written) ->
             Resolution::Needs(wants) => {
                 state.store.check_ready()?;
                 let (store, database) = (std::sync::Arc::clone(&state.store), request.database.clone());
-                tokio::task::spawn_blocking(move || store.define(&database, wants))
-                    .await
-                    .map_err(|e| ApiError::new(Code::Internal, e.to_string()))??;
+                blocking(move || Ok(store.define(&database, wants)?)).await?;
                 attempts += 1;
                 continue;
             }

@@ -231,10 +231,8 @@ fn keeps_order(table: &Table, inputs: &[Arc<DataFile>]) -> bool {
     if table.info.mode == TableMode::Append {
         return true;
     }
-    let bound = |pick: fn(&DataFile) -> i64, best: fn(i64, i64) -> i64| inputs.iter().map(|f| pick(f)).reduce(best);
-    let (Some(from), Some(to)) = (bound(|f| f.time_min, i64::min), bound(|f| f.time_max, i64::max)) else {
-        return false;
-    };
+    let from = inputs.iter().map(|f| f.time_min).min().unwrap_or(i64::MAX);
+    let to = inputs.iter().map(|f| f.time_max).max().unwrap_or(i64::MIN);
     let first = inputs.iter().map(|f| f.lsn_min).min().unwrap_or(Lsn(0));
     let last = inputs.iter().map(|f| f.lsn_max).max().unwrap_or(Lsn(0));
     let is_between = |f: &DataFile| f.lsn_max >= first && f.lsn_min <= last && f.time_max >= from && f.time_min <= to;

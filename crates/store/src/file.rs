@@ -1,6 +1,7 @@
 //! Sorted rows to Parquet: temporary name, sync, rename, sync of the folder.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use model::column::ColumnType;
 use model::{ColumnId, Lsn, TableSchema, limits};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
@@ -103,6 +105,13 @@ pub(crate) fn field(column: &model::Column, ty: DataType) -> Field {
     let nullable = column.role != model::Role::Time || column.ty != ColumnType::Timestamp;
     // folded: readers bind by field id, and the engine's own schema is folded too
     Field::new(model::fold(&column.name), ty, nullable).with_metadata(id)
+}
+
+/// Reads one of our files; types come from Parquet alone.
+pub fn reader(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+    let file = File::open(path).map_err(Error::io("cannot open", path))?;
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    Ok(ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)?)
 }
 
 /// The column that a field of a data file holds.

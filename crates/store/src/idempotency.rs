@@ -11,7 +11,8 @@ use model::limits;
 use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::meta;
 use crate::record::IdempotencyKey;
 
 /// Keys moved to the database in one transaction.
@@ -48,13 +49,8 @@ struct Inner {
 impl Keys {
     /// Opens `server.sqlite` (0600) and reads the keys that are still young at `now_us`.
     pub fn open(path: &Path, now_us: i64) -> Result<Self> {
-        use std::os::unix::fs::PermissionsExt;
-        let database = Connection::open(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-            .map_err(Error::io("cannot set permissions of", path))?;
-        database.pragma_update(None, "journal_mode", "WAL")?;
-        database.pragma_update(None, "synchronous", "FULL")?;
-        database.execute_batch(
+        let database = meta::open(
+            path,
             "CREATE TABLE IF NOT EXISTS idempotency (key BLOB PRIMARY KEY, body BLOB NOT NULL, answer BLOB NOT NULL,
              at_us INTEGER NOT NULL) WITHOUT ROWID;
              CREATE INDEX IF NOT EXISTS idempotency_by_age ON idempotency (at_us);",

@@ -23,6 +23,8 @@ pub mod ingest;
 pub mod log;
 /// Sorted files to one sorted file.
 mod merge;
+/// The door to `server.sqlite`.
+mod meta;
 /// The body of a log record.
 pub mod record;
 /// Rows that policies give up by their age.

@@ -3,7 +3,6 @@
 //! Equal keys keep the order of their inputs, which is the log's.
 
 use std::cmp::Ordering;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use arrow::datatypes::{DataType, Int16Type, Schema, SchemaRef, TimestampMicrosec
 use arrow::row::{RowConverter, Rows, SortField};
 use model::column::{ColumnType, Role, TIME, TIME_NS};
 use model::{Column, ColumnId, TableSchema};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::basic::{Compression, ZstdLevel};
 
 use crate::error::{Error, Result};
@@ -99,11 +98,8 @@ pub fn merge(
 fn open(folder: &Path, input: &DataFile, batch_rows: usize) -> Result<ParquetRecordBatchReader, MergeError> {
     let path = folder.join(&*input.path);
     let damaged = |error: Error| MergeError::Input(input.id, error);
-    let file = File::open(&path).map_err(Error::io("cannot open", &path)).map_err(damaged)?;
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-        .and_then(|builder| builder.with_batch_size(batch_rows).build());
-    reader.map_err(|e| damaged(e.into()))
+    let builder = file::reader(&path).map_err(damaged)?;
+    builder.with_batch_size(batch_rows).build().map_err(|e| damaged(e.into()))
 }
 
 /// The columns of the output.

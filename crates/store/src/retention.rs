@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::{Error, Result};
-use crate::failpoint;
 use crate::rewrite::{Judged, RowFilter};
 use crate::store::Store;
 use crate::view::Table;
+use crate::{failpoint, meta};
 
 const DAY_US: i64 = 86_400_000_000;
 /// A policy may keep rows for at most so many days: a thousand years.
@@ -117,11 +117,8 @@ fn matches(pattern: &str, text: &str) -> bool {
 impl Policies {
     /// Opens `server.sqlite`; runs that an earlier process began and did not end have failed.
     pub fn open(path: &Path) -> Result<Self> {
-        let database = Connection::open(path)?;
-        database.pragma_update(None, "journal_mode", "WAL")?;
-        database.pragma_update(None, "synchronous", "FULL")?;
-        database.busy_timeout(std::time::Duration::from_secs(10))?;
-        database.execute_batch(
+        let database = meta::open(
+            path,
             "CREATE TABLE IF NOT EXISTS retention_policies (id INTEGER PRIMARY KEY AUTOINCREMENT,
                name TEXT NOT NULL UNIQUE, database TEXT NOT NULL, measurement TEXT, retention_days INTEGER NOT NULL,
                buffer_days INTEGER NOT NULL, is_active INTEGER NOT NULL, created_us INTEGER NOT NULL,
@@ -138,26 +135,15 @@ impl Policies {
 
     pub fn list(&self) -> Result<Vec<Policy>> {
         let database = self.database.lock();
-        let mut statement = database.prepare_cached("SELECT * FROM retention_policies ORDER BY id")?;
-        let mut found: Vec<Policy> = statement.query_map([], policy)?.collect::<Result<_, _>>()?;
-        for policy in &mut found {
-            policy.last = last_of(&database, policy.id)?;
-        }
-        Ok(found)
+        let mut statement = database.prepare_cached(&format!("{POLICIES} ORDER BY p.id"))?;
+        let found = statement.query_map([], policy)?;
+        Ok(found.collect::<Result<_, _>>()?)
     }
 
     pub fn get(&self, id: i64) -> Result<Option<Policy>> {
         let database = self.database.lock();
-        let found = database
-            .prepare_cached("SELECT * FROM retention_policies WHERE id = ?")?
-            .query_row([id], policy)
-            .optional()?;
-        found
-            .map(|mut policy| {
-                policy.last = last_of(&database, id)?;
-                Ok(policy)
-            })
-            .transpose()
+        let mut statement = database.prepare_cached(&format!("{POLICIES} WHERE p.id = ?"))?;
+        Ok(statement.query_row([id], policy).optional()?)
     }
 
     /// # Errors
@@ -170,12 +156,12 @@ impl Policies {
             return Err(Error::Parameter(format!("there are {count} policies already; delete one first")));
         }
         let Settings { name, database: db, measurement, retention_days, buffer_days, is_active } = settings;
-        let done = database.prepare_cached(
+        let mut insert = database.prepare_cached(
             "INSERT INTO retention_policies (name, database, measurement, retention_days, buffer_days, is_active,
              created_us, updated_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
         )?;
-        let mut done = done;
-        done.execute(params![name, db, measurement, retention_days, buffer_days, is_active, now_us])
+        insert
+            .execute(params![name, db, measurement, retention_days, buffer_days, is_active, now_us])
             .map_err(|e| taken(e, name))?;
         Ok(database.last_insert_rowid())
     }
@@ -250,7 +236,15 @@ fn taken(error: rusqlite::Error, name: &str) -> Error {
     }
 }
 
+/// Each policy with its last execution.
+const POLICIES: &str = "SELECT p.*, e.* FROM retention_policies p LEFT JOIN retention_executions e
+    ON e.id = (SELECT max(id) FROM retention_executions WHERE policy_id = p.id)";
+
 fn policy(row: &Row<'_>) -> rusqlite::Result<Policy> {
+    let last = match row.get::<_, Option<i64>>(9)? {
+        Some(_) => Some(execution_at(row, 9)?),
+        None => None,
+    };
     Ok(Policy {
         id: row.get(0)?,
         settings: Settings {
@@ -263,27 +257,25 @@ fn policy(row: &Row<'_>) -> rusqlite::Result<Policy> {
         },
         created_us: row.get(7)?,
         updated_us: row.get(8)?,
-        last: None,
+        last,
     })
 }
 
 fn execution(row: &Row<'_>) -> rusqlite::Result<Execution> {
-    Ok(Execution {
-        id: row.get(0)?,
-        policy: row.get(1)?,
-        started_us: row.get(2)?,
-        status: row.get(3)?,
-        deleted_rows: row.get(4)?,
-        cutoff_us: row.get(5)?,
-        duration_ms: row.get(6)?,
-        error: row.get(7)?,
-    })
+    execution_at(row, 0)
 }
 
-fn last_of(database: &Connection, policy: i64) -> Result<Option<Execution>> {
-    let mut statement =
-        database.prepare_cached("SELECT * FROM retention_executions WHERE policy_id = ? ORDER BY id DESC LIMIT 1")?;
-    Ok(statement.query_row([policy], execution).optional()?)
+fn execution_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Execution> {
+    Ok(Execution {
+        id: row.get(first)?,
+        policy: row.get(first + 1)?,
+        started_us: row.get(first + 2)?,
+        status: row.get(first + 3)?,
+        deleted_rows: row.get(first + 4)?,
+        cutoff_us: row.get(first + 5)?,
+        duration_ms: row.get(first + 6)?,
+        error: row.get(first + 7)?,
+    })
 }
 
 /// Rows before an instant.

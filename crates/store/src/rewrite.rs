@@ -1,15 +1,14 @@
 //! Deletes rows: flush to a cut, count, write what survives, one commit. Readers see all of it or
 //! nothing; an interrupted delete has deleted nothing.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{Field, Schema};
 use model::{ColumnId, TableId, TableSchema};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use crate::catalog::{Job, Replacement};
 use crate::error::{Error, Result};
@@ -161,9 +160,7 @@ fn damaged(file: &DataFile, error: MergeError) -> Error {
 /// Rows of a file that the filter means; only its columns are read.
 fn count(folder: &Path, file: &DataFile, schema: &TableSchema, filter: &dyn RowFilter) -> Result<u64> {
     let path = folder.join(&*file.path);
-    let opened = File::open(&path).map_err(Error::io("cannot open", &path))?;
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options)?;
+    let builder = crate::file::reader(&path)?;
     let wanted = builder.schema().fields().iter().enumerate();
     let wanted = wanted.filter(|(_, f)| crate::file::column_id(f).is_some_and(|id| filter.columns().contains(&id)));
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.map(|(i, _)| i).collect::<Vec<_>>());
@@ -171,7 +168,7 @@ fn count(folder: &Path, file: &DataFile, schema: &TableSchema, filter: &dyn RowF
     for batch in builder.with_projection(mask).build()? {
         let batch = batch.map_err(|e| damaged(file, MergeError::Input(file.id, e.into())))?;
         let mask = filter.mask(&narrow(&batch, schema, filter)?)?;
-        rows += (mask.len() - complement(&mask).true_count()) as u64;
+        rows += mask.true_count() as u64;
     }
     Ok(rows)
 }
@@ -196,9 +193,9 @@ fn narrow(batch: &RecordBatch, schema: &TableSchema, filter: &dyn RowFilter) -> 
 
 /// Rows for which the mask is not true.
 fn complement(mask: &BooleanArray) -> BooleanArray {
-    let meant = match mask.nulls() {
-        None => mask.values().clone(),
-        Some(nulls) => mask.values() & nulls.inner(),
+    let meant = match mask.null_count() {
+        0 => mask.values().clone(),
+        _ => prep_null_mask_filter(mask).into_parts().0,
     };
     BooleanArray::new(!&meant, None)
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
-use datafusion::arrow::compute::{partition, take_record_batch};
+use datafusion::arrow::compute::{partition, prep_null_mask_filter, take_record_batch};
 use datafusion::arrow::datatypes::{Schema, TimestampMicrosecondType};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::cast::as_boolean_array;
@@ -226,10 +226,7 @@ impl Latest {
 pub fn true_rows(predicate: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
     let array = predicate.evaluate(batch)?.into_array(batch.num_rows())?;
     let values = as_boolean_array(&array)?;
-    Ok(match values.nulls() {
-        None => values.clone(),
-        Some(nulls) => BooleanArray::new(values.values() & nulls.inner(), None),
-    })
+    Ok(if values.null_count() == 0 { values.clone() } else { prep_null_mask_filter(values) })
 }
 
 /// Starts and ends of runs of equal keys: files are sorted by tags, so that runs are long.

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -459,7 +460,7 @@ impl Worker {
         };
         self.lake.end_files(draft, *id, ended, *deletes)?;
         let added = self.add_files(draft, &table.info, files, |_| 0)?;
-        let (id, ended) = (*id, ended.clone());
+        let (id, ended) = (*id, ended.iter().copied().collect::<HashSet<u64>>());
         let shared = Arc::clone(&self.shared);
         let mut effects: Effects = Vec::new();
         apply_to(working, &mut effects, move |view| {

@@ -1,0 +1,21 @@
+//! `server.sqlite`: what the server remembers beside the data. Only the server's account may read it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::error::{Error, Result};
+
+/// Opens the file (0600), making it when it is new, and runs `schema`.
+pub fn open(path: &Path, schema: &str) -> Result<Connection> {
+    use std::os::unix::fs::PermissionsExt;
+    let database = Connection::open(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(Error::io("cannot set permissions of", path))?;
+    database.busy_timeout(Duration::from_secs(10))?;
+    database.pragma_update(None, "journal_mode", "WAL")?;
+    database.pragma_update(None, "synchronous", "FULL")?;
+    database.execute_batch(schema)?;
+    Ok(database)
+}
