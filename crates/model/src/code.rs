@@ -15,6 +15,7 @@ pub enum Code {
     Overloaded,
     SchemaChurn,
     WriteServiceUnavailable,
+    ServiceUnavailable,
     DiskFull,
     SyntaxError,
     Unsupported,
@@ -23,6 +24,8 @@ pub enum Code {
     DatabaseNotFound,
     DatabaseExists,
     AlreadyRunning,
+    Locked,
+    Cancelled,
     NameTaken,
     QueryTimeout,
     MemoryLimit,
@@ -50,6 +53,7 @@ impl Code {
             Code::Overloaded => "overloaded",
             Code::SchemaChurn => "schema_churn",
             Code::WriteServiceUnavailable => "write_service_unavailable",
+            Code::ServiceUnavailable => "service_unavailable",
             Code::DiskFull => "disk_full",
             Code::SyntaxError => "syntax_error",
             Code::Unsupported => "unsupported",
@@ -58,6 +62,8 @@ impl Code {
             Code::DatabaseNotFound => "database_not_found",
             Code::DatabaseExists => "database_exists",
             Code::AlreadyRunning => "already_running",
+            Code::Locked => "locked",
+            Code::Cancelled => "cancelled",
             Code::NameTaken => "name_taken",
             Code::QueryTimeout => "query_timeout",
             Code::MemoryLimit => "memory_limit",
@@ -76,7 +82,9 @@ impl Code {
             Code::Overloaded
                 | Code::SchemaChurn
                 | Code::WriteServiceUnavailable
+                | Code::ServiceUnavailable
                 | Code::DiskFull
+                | Code::Locked
                 | Code::QueueFull
                 | Code::QueryTimeout
         )

@@ -81,3 +81,9 @@ pub const COMPACTION_HISTORY: usize = 100;
 pub const RETENTION_POLICIES: usize = 10_000;
 /// Executions of all policies that are remembered.
 pub const RETENTION_EXECUTIONS: usize = 1_000;
+/// Jobs that requests started and that run at once; more get 503.
+pub const RUNNING_JOBS: usize = 8;
+/// Jobs that are remembered.
+pub const JOB_RECORDS: usize = 10_000;
+/// Jobs that a client gets in one list.
+pub const LISTED_JOBS: usize = 1_000;

@@ -1,22 +1,20 @@
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Query, State as Extract};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::{Code, fold};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::compact::{Merged, Scope, Tier};
+use store::jobs::{Asked, Handle};
 
+use crate::auth::ADMIN;
 use crate::error::ApiError;
-use crate::state::{Shared, blocking};
+use crate::jobs;
+use crate::state::Shared;
 use crate::time::rfc3339;
 
-/// How long `trigger?wait=true` waits before it answers 202.
-const WAIT: Duration = Duration::from_secs(30);
 /// Merges that `/history` shows unless it is asked for another number.
 const HISTORY: usize = 10;
 
@@ -41,13 +39,14 @@ fn describe(merged: &Merged) -> Value {
 pub async fn status(Extract(state): Extract<Shared>) -> Json<Value> {
     let shared = state.store.shared();
     let seen = shared.compaction.lock();
-    let scheduled = shared.config.merge_interval_ms > 0;
+    let task = state.supervisor.status("compaction");
+    let task = task.as_ref();
     let scheduler = json!({
-        "enabled": scheduled,
+        "enabled": shared.config.merge_interval_ms > 0,
         "running": seen.running,
         "paused": seen.paused,
         "schedule": format!("every {} ms", shared.config.merge_interval_ms),
-        "next_run": (scheduled && !seen.paused).then(|| rfc3339(seen.next_run_us)),
+        "next_run": task.and_then(|t| t.next_run_us).filter(|_| !seen.paused).map(rfc3339),
     });
     let schedulers: serde_json::Map<String, Value> =
         Tier::ALL.iter().map(|t| (t.as_str().to_owned(), scheduler.clone())).collect();
@@ -56,9 +55,9 @@ pub async fn status(Extract(state): Extract<Shared>) -> Json<Value> {
             "active_jobs": u8::from(seen.running),
             "total_completed": seen.completed,
             "total_failed": seen.failed,
-            "consecutive_errors": seen.consecutive_errors,
-            "last_error": seen.last_error,
-            "last_run": seen.last_run_us.map(rfc3339),
+            "consecutive_errors": task.map_or(0, |t| t.consecutive_errors),
+            "last_error": task.and_then(|t| t.last_error.as_ref()),
+            "last_run": task.and_then(|t| t.last_run_us).map(rfc3339),
             "runs": seen.runs,
         },
         "schedulers": schedulers,
@@ -142,31 +141,31 @@ pub async fn trigger(Extract(state): Extract<Shared>, Query(wanted): Query<Wante
     drop(view);
     let (database, table) = (wanted.database.as_deref().map(fold), wanted.measurement.as_deref().map(fold));
     let names: Vec<&str> = tiers.iter().map(|t| t.as_str()).collect();
-    let cycle = state.store.shared().compaction.lock().runs + 1;
-    let body = |status: &str| {
-        json!({
-            "message": "compaction was started", "status": status, "tiers": names, "cycle_id": cycle,
-            "database": wanted.database, "measurement": wanted.measurement,
-        })
-    };
-    let Some(answer) = state.store.compact(Scope { tiers: tiers.clone(), database, table }) else {
+    let Some(running) = state.store.start_compaction() else {
         return Err(ApiError::new(Code::AlreadyRunning, "a compaction run is under way; ask again when it is done"));
     };
-    if !wanted.wait.unwrap_or(false) {
-        return Ok(Json(body("running")).into_response());
-    }
-    match blocking(move || Ok(answer.recv_timeout(WAIT))).await? {
-        Ok(done) => {
-            let merges = done?;
-            let mut body = body("completed");
-            body["merges"] = merges.into();
-            Ok(Json(body).into_response())
-        }
-        Err(RecvTimeoutError::Timeout) => Ok((StatusCode::ACCEPTED, Json(body("running"))).into_response()),
-        Err(RecvTimeoutError::Disconnected) => {
-            Err(ApiError::new(Code::WriteServiceUnavailable, "the server is stopping"))
-        }
-    }
+    let cycle = state.store.shared().compaction.lock().runs;
+    let asked = Asked {
+        kind: "compaction",
+        database: wanted.database.clone(),
+        measurement: wanted.measurement.clone(),
+        detail: json!({"tiers": names}),
+        owner: ADMIN.into(),
+    };
+    let body = json!({
+        "message": "compaction was started", "status": "running", "tiers": names, "cycle_id": cycle,
+        "database": wanted.database, "measurement": wanted.measurement,
+    });
+    let (owned, mut done) = (Arc::clone(&state), body.clone());
+    let work = move |job: &Handle| {
+        let merges = owned.store.compact(running, &Scope { tiers, database, table }, job)?;
+        (done["status"], done["merges"]) = ("completed".into(), merges.into());
+        Ok(done)
+    };
+    let waits = wanted.wait.unwrap_or(false);
+    let answer = jobs::run(&state, asked, !waits, work).await?;
+    // clients of Arc expect 200 for a run that has only begun
+    Ok(if waits { answer } else { Json(body).into_response() })
 }
 
 fn tier(name: &str) -> Result<Tier, ApiError> {

@@ -16,6 +16,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// How long a writer waits for room in memory before it is told to come again.
     pub write_wait: Duration,
+    /// How long a request waits for the job that it started.
+    pub sync_wait: Duration,
     /// Rows that one delete may take; zero: no bound.
     pub delete_max_rows: u64,
     /// Rows above which a delete must be confirmed.

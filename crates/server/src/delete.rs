@@ -9,10 +9,13 @@ use axum::response::{IntoResponse, Response};
 use model::{Code, TableId};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use store::jobs::{Asked, Handle};
 use store::rewrite::Deleted;
 use store::view::Table;
 
+use crate::auth::ADMIN;
 use crate::error::ApiError;
+use crate::jobs::{self, Waiting};
 use crate::state::{Shared, blocking};
 use crate::time;
 
@@ -30,7 +33,11 @@ pub struct Request {
 }
 
 /// `POST /api/v1/delete`: rows for which the condition is true go, in one commit.
-pub async fn rows(Extract(state): Extract<Shared>, body: Bytes) -> Result<Json<Value>, ApiError> {
+pub async fn rows(
+    Extract(state): Extract<Shared>,
+    Query(waiting): Query<Waiting>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
     let request: Request = serde_json::from_slice(&body)
         .map_err(|e| ApiError::new(Code::InvalidBody, format!("the body is no delete request: {e}")))?;
     let needed = |field: &str, value: Option<String>| {
@@ -42,20 +49,34 @@ pub async fn rows(Extract(state): Extract<Shared>, body: Bytes) -> Result<Json<V
     let database = needed("database", request.database)?;
     let measurement = needed("measurement", request.measurement)?;
     let condition = needed("where", request.condition)?;
-    let began = Instant::now();
     let (dry_run, confirm) = (request.dry_run, request.confirm);
     let table = table(&state, &database, &measurement)?;
     let limits = Limits { most: state.config.delete_max_rows, unconfirmed: state.config.delete_threshold, confirm };
-    let deleted = run(&state, table, condition, dry_run, limits).await?;
-    Ok(Json(json!({
-        "success": true,
-        "deleted_count": deleted.rows,
-        "affected_files": deleted.files.len(),
-        "rewritten_files": deleted.rewritten,
-        "execution_time_ms": began.elapsed().as_secs_f64() * 1e3,
-        "dry_run": dry_run,
-        "files_processed": deleted.files,
-    })))
+    let asked = Asked {
+        kind: "delete",
+        detail: json!({"where": condition, "confirm": confirm}),
+        database: Some(database),
+        measurement: Some(measurement),
+        owner: ADMIN.into(),
+    };
+    let began = Instant::now();
+    let owned = Arc::clone(&state);
+    let work = move |job: &Handle| {
+        let deleted = run(&owned, &table, &condition, dry_run, job, limits)?;
+        Ok(json!({
+            "success": true,
+            "deleted_count": deleted.rows,
+            "affected_files": deleted.files.len(),
+            "rewritten_files": deleted.rewritten,
+            "execution_time_ms": began.elapsed().as_secs_f64() * 1e3,
+            "dry_run": dry_run,
+            "files_processed": deleted.files,
+        }))
+    };
+    if dry_run {
+        return Ok(Json(blocking(move || work(&Handle::of_server("dry run"))).await?).into_response());
+    }
+    jobs::run(&state, asked, waiting.at_once, work).await
 }
 
 /// `GET /api/v1/delete/config`
@@ -109,20 +130,17 @@ fn table(state: &Shared, database: &str, measurement: &str) -> Result<Arc<Table>
     })
 }
 
-async fn run(
+fn run(
     state: &Shared,
-    table: Arc<Table>,
-    condition: String,
+    table: &Arc<Table>,
+    condition: &str,
     dry_run: bool,
+    job: &Handle,
     limits: Limits,
 ) -> Result<Deleted, ApiError> {
-    let state = Arc::clone(state);
-    let work = move || -> Result<Deleted, ApiError> {
-        let filter = state.engine.row_filter(&table, &condition)?;
-        let allow = |rows| if dry_run { Ok(()) } else { limits.check(rows) };
-        Ok(state.store.delete_rows(table.info.id, &filter, dry_run, allow)?)
-    };
-    blocking(work).await
+    let filter = state.engine.row_filter(table, condition)?;
+    let allow = |rows| if dry_run { Ok(()) } else { limits.check(rows) };
+    Ok(state.store.delete_rows(table.info.id, &filter, dry_run, job, allow)?)
 }
 
 /// Where InfluxDB's clients say which database.
@@ -163,19 +181,33 @@ pub async fn influx(
             ids.iter().filter_map(|id| view.tables.get(id).cloned()).collect()
         }
     };
-    for table in tables {
-        // a tag that a table lacks equals nothing in it
-        if predicate.tags.iter().any(|(tag, _)| table.info.schema.find(tag).is_none()) {
-            continue;
+    let most = state.config.delete_max_rows;
+    let limits = Limits { most, unconfirmed: u64::MAX, confirm: true };
+    let asked = Asked {
+        kind: "delete",
+        detail: json!({"start": request.start, "stop": request.stop, "predicate": request.predicate}),
+        database: Some(name),
+        measurement: predicate.measurement.clone(),
+        owner: ADMIN.into(),
+    };
+    let owned = Arc::clone(&state);
+    let work = move |job: &Handle| {
+        let mut rows = 0;
+        for table in tables {
+            // a tag that a table lacks equals nothing in it
+            if predicate.tags.iter().any(|(tag, _)| table.info.schema.find(tag).is_none()) {
+                continue;
+            }
+            let mut condition = format!("time >= {start} AND time <= {stop}");
+            for (tag, value) in &predicate.tags {
+                condition += &format!(" AND \"{}\" = '{}'", tag.replace('"', "\"\""), value.replace('\'', "''"));
+            }
+            rows += run(&owned, &table, &condition, false, job, limits)?.rows;
         }
-        let mut condition = format!("time >= {start} AND time <= {stop}");
-        for (tag, value) in &predicate.tags {
-            condition += &format!(" AND \"{}\" = '{}'", tag.replace('"', "\"\""), value.replace('\'', "''"));
-        }
-        let limits = Limits { most: state.config.delete_max_rows, unconfirmed: u64::MAX, confirm: true };
-        run(&state, table, condition, false, limits).await?;
-    }
-    Ok(StatusCode::NO_CONTENT.into_response())
+        Ok(json!({"deleted_count": rows}))
+    };
+    let answer = jobs::run(&state, asked, false, work).await?;
+    Ok(if answer.status() == StatusCode::OK { StatusCode::NO_CONTENT.into_response() } else { answer })
 }
 
 /// A time literal to the microsecond, so that statistics of files are judged by it.

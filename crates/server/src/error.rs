@@ -40,12 +40,16 @@ impl ApiError {
             Code::Unauthorized => StatusCode::UNAUTHORIZED,
             Code::Forbidden => StatusCode::FORBIDDEN,
             Code::TableNotFound | Code::DatabaseNotFound | Code::NotFound => StatusCode::NOT_FOUND,
-            Code::DatabaseExists | Code::AlreadyRunning | Code::NameTaken => StatusCode::CONFLICT,
+            Code::DatabaseExists | Code::AlreadyRunning | Code::NameTaken | Code::Locked | Code::Cancelled => {
+                StatusCode::CONFLICT
+            }
             Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Code::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
-            Code::Overloaded | Code::SchemaChurn | Code::WriteServiceUnavailable | Code::QueueFull => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Code::Overloaded
+            | Code::SchemaChurn
+            | Code::WriteServiceUnavailable
+            | Code::ServiceUnavailable
+            | Code::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
             Code::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
             Code::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
             Code::MemoryLimit => StatusCode::SERVICE_UNAVAILABLE,

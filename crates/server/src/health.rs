@@ -3,8 +3,11 @@ use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{SecondsFormat, TimeZone, Utc};
+use model::Code;
 use serde_json::json;
+use store::supervisor::Status;
 
+use crate::error::ApiError;
 use crate::state::{Shared, State};
 
 /// What InfluxDB's clients are told; its first number decides which API they use.
@@ -40,16 +43,27 @@ pub async fn health(Extract(state): Extract<Shared>) -> Response {
     .into_response()
 }
 
-/// `GET /ready`: 200 only when log, catalog and data folder can be written.
+/// `GET /ready`: 200 only when log, catalog and data folder can be written and every background task
+/// that has run has done its work at least once.
 pub async fn ready(Extract(state): Extract<Shared>) -> Response {
     let (time, uptime) = now(&state);
-    match state.store.check_ready() {
+    let checked = state.store.check_ready().map_err(ApiError::from);
+    let idle = || state.supervisor.statuses().into_iter().find(Status::never_worked);
+    let checked = checked.and_then(|()| match idle() {
+        None => Ok(()),
+        Some(Status { name, last_error, .. }) => {
+            let message = format!("{name} has not started: {}", last_error.unwrap_or_default());
+            Err(ApiError::new(Code::ServiceUnavailable, message).with("service", name.into()))
+        }
+    });
+    match checked {
         Ok(()) => Json(json!({"status": "ready", "ready": true, "time": time, "uptime_sec": uptime})).into_response(),
         Err(error) => {
-            let body = json!({
+            let mut body = json!({
                 "status": "not_ready", "ready": false, "time": time, "uptime_sec": uptime,
-                "reason": error.to_string(), "code": error.code().as_str(),
+                "reason": error.message, "code": error.code.as_str(),
             });
+            error.extra.into_iter().for_each(|(name, value)| body[name] = value);
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }
     }

@@ -18,6 +18,8 @@ mod error;
 mod health;
 /// What InfluxDB's clients ask besides writes.
 mod influx;
+/// Background tasks, and work that requests started.
+mod jobs;
 /// The accept loop, connections, graceful stop.
 pub mod listen;
 /// Prometheus text.

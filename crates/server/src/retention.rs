@@ -9,9 +9,12 @@ use axum::response::{IntoResponse, Response};
 use model::Code;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use store::jobs::{Asked, Handle};
 use store::retention::{Execution, Policy, Settings};
 
+use crate::auth::ADMIN;
 use crate::error::ApiError;
+use crate::jobs::{self, Waiting};
 use crate::state::{Shared, blocking};
 use crate::time::rfc3339;
 
@@ -166,8 +169,9 @@ pub struct Run {
 pub async fn execute(
     Extract(state): Extract<Shared>,
     Path(id): Path<i64>,
+    Query(waiting): Query<Waiting>,
     body: Bytes,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let run: Run = match body.is_empty() {
         true => Run::default(),
         false => serde_json::from_slice(&body).map_err(|e| ApiError::new(Code::InvalidBody, e.to_string()))?,
@@ -181,20 +185,31 @@ pub async fn execute(
         return Err(ApiError::new(Code::InvalidParameter, text));
     }
     let began = Instant::now();
-    let (id, name) = (policy.id, policy.settings.name.clone());
-    let working = Arc::clone(&state);
-    let work = move || Ok(working.store.run_retention(&policy, run.dry_run)?);
-    let outcome = blocking(work).await?;
-    Ok(Json(json!({
-        "policy_id": id,
-        "policy_name": name,
-        "deleted_count": outcome.rows,
-        "files_deleted": outcome.files,
-        "execution_time_ms": began.elapsed().as_secs_f64() * 1e3,
-        "dry_run": run.dry_run,
-        "cutoff_date": rfc3339(outcome.cutoff_us),
-        "affected_measurements": outcome.tables,
-    })))
+    let asked = Asked {
+        kind: "retention",
+        database: Some(policy.settings.database.clone()),
+        measurement: policy.settings.measurement.clone(),
+        detail: json!({"policy_id": policy.id, "policy_name": policy.settings.name}),
+        owner: ADMIN.into(),
+    };
+    let owned = Arc::clone(&state);
+    let work = move |_: &Handle| {
+        let outcome = owned.store.run_retention(&policy, run.dry_run, run.confirm)?;
+        Ok(json!({
+            "policy_id": policy.id,
+            "policy_name": policy.settings.name,
+            "deleted_count": outcome.rows,
+            "files_deleted": outcome.files,
+            "execution_time_ms": began.elapsed().as_secs_f64() * 1e3,
+            "dry_run": run.dry_run,
+            "cutoff_date": rfc3339(outcome.cutoff_us),
+            "affected_measurements": outcome.tables,
+        }))
+    };
+    if run.dry_run {
+        return Ok(Json(blocking(move || work(&Handle::of_server("dry run"))).await?).into_response());
+    }
+    jobs::run(&state, asked, waiting.at_once, work).await
 }
 
 /// How many runs a client wants to see.

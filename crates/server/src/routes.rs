@@ -8,7 +8,7 @@ use model::Code;
 
 use crate::error::ApiError;
 use crate::state::{Shared, count};
-use crate::{auth, compaction, databases, delete, health, influx, metrics, query, retention, write};
+use crate::{auth, compaction, databases, delete, health, influx, jobs, metrics, query, retention, write};
 
 /// Every route of the server.
 pub fn router(state: Shared) -> Router {
@@ -44,6 +44,13 @@ pub fn router(state: Shared) -> Router {
         .route("/api/v1/compaction/trigger", post(compaction::trigger))
         .route("/api/v1/compaction/pause", post(compaction::pause))
         .route("/api/v1/compaction/resume", post(compaction::resume))
+        .route("/api/v1/jobs", get(jobs::list))
+        .route("/api/v1/jobs/{id}", get(jobs::one))
+        .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/api/v1/delete/history", get(jobs::deletes))
+        .route("/api/v1/compaction/jobs", get(jobs::compactions))
+        .route("/api/v1/compaction/locks", get(jobs::locks))
+        .route("/api/v1/compaction/locks/cleanup", post(jobs::clean_up_locks))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/ping", get(health::ping).head(health::ping))

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use model::{Clock, Code};
 use query::Engine;
 use store::Store;
+use store::supervisor::Supervisor;
 
 use crate::auth::Auth;
 use crate::config::ServerConfig;
@@ -14,6 +15,7 @@ use crate::error::ApiError;
 #[derive(Debug)]
 pub struct State {
     pub store: Arc<Store>,
+    pub supervisor: Supervisor,
     pub engine: Engine,
     pub clock: Arc<dyn Clock>,
     pub auth: Auth,

@@ -9,9 +9,10 @@
 mod committer;
 mod lake;
 mod load;
+pub mod locks;
 mod schema;
 
-pub use committer::{Committer, FlushedTable, Job, Replacement, Want};
+pub use committer::{Committer, FlushedTable, Job, Replacement, ReplacementKind, Want};
 pub use lake::Lake;
 pub use load::Loaded;
 
@@ -41,7 +42,9 @@ pub fn open(layout: &Layout, now_us: i64) -> Result<(Lake, Loaded)> {
     if version > FORMAT_VERSION {
         return Err(Error::Format { path: layout.root.clone(), found: version, max: FORMAT_VERSION });
     }
+    schema::upgrade(&mut connection, version)?;
     schema::follow_move(&mut connection, layout)?;
+    locks::forget_others(&connection)?;
     let loaded = load::load(&connection)?;
     Ok((Lake::new(connection), loaded))
 }

@@ -6,32 +6,28 @@
 //! number of times. [`crate::merge`] does the work; one commit swaps the files.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use model::{Lsn, TableId, TableMode, limits};
 
-use crate::catalog::{Committer, Job, Replacement};
+use crate::catalog::{Committer, Job, Replacement, ReplacementKind};
 use crate::error::{Error, Result};
 use crate::flush::table_folder;
+use crate::hold::Held;
+use crate::jobs::Handle;
 use crate::merge::{MergeError, merge};
 use crate::seal::Interval;
 use crate::shared::Shared;
 use crate::view::{DataFile, Table, View};
 use crate::{failpoint, random};
 
-/// How often the thread looks at the clock.
-const TICK: Duration = Duration::from_millis(100);
 /// Late rows are awaited so long after an interval's end before it counts as over (microseconds).
 const SETTLED_US: i64 = 3_600_000_000;
 /// A merge may hold so many times the bytes of a file that is large enough.
 const MERGE_TARGETS: u64 = 4;
 /// The largest input may be so many times the others together.
 const LARGEST_SHARE: u64 = 4;
-const MAX_BACKOFF_US: i64 = 60_000_000;
 
 /// The width of the interval that a merge is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,10 +113,6 @@ pub struct Compaction {
     pub running: bool,
     pub paused: bool,
     pub runs: u64,
-    pub last_run_us: Option<i64>,
-    pub next_run_us: i64,
-    pub last_error: Option<String>,
-    pub consecutive_errors: u32,
     pub completed: u64,
     pub failed: u64,
     pub files: u64,
@@ -184,16 +176,17 @@ fn groups(
     taken: &HashSet<u64>,
 ) -> Vec<(Interval, Vec<Arc<DataFile>>)> {
     let config = &shared.config;
-    let mut by_interval: HashMap<Interval, Vec<Arc<DataFile>>> = HashMap::new();
+    // what a continuous query wrote stays its own
+    let mut by_interval: HashMap<(Interval, u64), Vec<Arc<DataFile>>> = HashMap::new();
     for file in &table.files {
         let interval = tier.interval(file.time_min);
         let is_free = !quarantined.contains(&file.id) && !taken.contains(&file.id);
         if is_free && file.bytes < config.merge_target_bytes && interval == tier.interval(file.time_max) {
-            by_interval.entry(interval).or_default().push(Arc::clone(file));
+            by_interval.entry((interval, file.producer)).or_default().push(Arc::clone(file));
         }
     }
     let mut found = Vec::new();
-    for (interval, mut files) in by_interval {
+    for ((interval, _), mut files) in by_interval {
         let is_over = now_us >= interval.end_us().saturating_add(SETTLED_US);
         if files.len() < 2 || (tier != Tier::Hourly && !is_over) {
             continue;
@@ -231,8 +224,7 @@ fn keeps_order(table: &Table, inputs: &[Arc<DataFile>]) -> bool {
     if table.info.mode == TableMode::Append {
         return true;
     }
-    let from = inputs.iter().map(|f| f.time_min).min().unwrap_or(i64::MAX);
-    let to = inputs.iter().map(|f| f.time_max).max().unwrap_or(i64::MIN);
+    let (from, to) = hull(inputs);
     let first = inputs.iter().map(|f| f.lsn_min).min().unwrap_or(Lsn(0));
     let last = inputs.iter().map(|f| f.lsn_max).max().unwrap_or(Lsn(0));
     let is_between = |f: &DataFile| f.lsn_max >= first && f.lsn_min <= last && f.time_max >= from && f.time_min <= to;
@@ -243,16 +235,20 @@ fn keeps_order(table: &Table, inputs: &[Arc<DataFile>]) -> bool {
 ///
 /// # Errors
 /// The last failure that was not a damaged input (those are quarantined).
-pub fn run_once(shared: &Shared, committer: &Committer, scope: &Scope) -> Result<usize> {
+pub fn run_once(shared: &Arc<Shared>, committer: &Arc<Committer>, scope: &Scope, job: &Handle) -> Result<usize> {
+    failpoint::hit("compact.run");
     let mut outcome = Ok(0);
-    for candidate in candidates(shared, &shared.view(), scope, shared.clock.now_us()) {
+    let found = candidates(shared, &shared.view(), scope, shared.clock.now_us());
+    for (at, candidate) in found.iter().enumerate() {
         if shared.compaction.lock().paused {
             break;
         }
+        job.step(at, found.len())?;
         let started_us = shared.clock.now_us();
-        let done = run(shared, committer, &candidate);
+        let done = run(shared, committer, candidate, job);
         let error = match &done {
-            Ok(_) => None,
+            Ok(None) => continue,
+            Ok(Some(_)) => None,
             Err(MergeError::Input(file, error)) => {
                 shared.compaction.lock().quarantined.insert(*file);
                 let path = candidate.inputs.iter().find(|f| f.id == *file).map_or("", |f| &*f.path);
@@ -274,7 +270,7 @@ pub fn run_once(shared: &Shared, committer: &Committer, scope: &Scope) -> Result
             files: candidate.inputs.len(),
             rows: candidate.inputs.iter().map(|f| f.rows).sum(),
             bytes_before: candidate.inputs.iter().map(|f| f.bytes).sum(),
-            bytes_after: *done.as_ref().unwrap_or(&0),
+            bytes_after: done.as_ref().map_or(0, |bytes| bytes.unwrap_or(0)),
             error,
         };
         shared.compaction.lock().record(merged);
@@ -290,13 +286,24 @@ pub fn run_once(shared: &Shared, committer: &Committer, scope: &Scope) -> Result
     outcome
 }
 
-/// Merges one candidate and commits it; returns the bytes of the output.
-fn run(shared: &Shared, committer: &Committer, candidate: &Candidate) -> Result<u64, MergeError> {
-    let _alone = shared.rewriting.lock();
+/// Merges one candidate and commits it; returns the bytes of the output, none when another job has
+/// its hands on the table.
+fn run(
+    shared: &Arc<Shared>,
+    committer: &Arc<Committer>,
+    candidate: &Candidate,
+    job: &Handle,
+) -> Result<Option<u64>, MergeError> {
+    let Some(info) = shared.view().tables.get(&candidate.table).map(|t| Arc::clone(&t.info)) else { return Ok(None) };
+    let held = match Held::take(shared, committer, &info, hull(&candidate.inputs), &job.name, Duration::ZERO) {
+        Ok(held) => held,
+        Err(Error::Locked { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     let view = shared.view();
-    let Some(table) = view.tables.get(&candidate.table) else { return Ok(0) };
+    let Some(table) = view.tables.get(&candidate.table) else { return Ok(None) };
     if !candidate.inputs.iter().all(|input| table.files.iter().any(|f| f.id == input.id)) {
-        return Ok(0); // a delete took one of them since
+        return Ok(None); // a delete took one of them since
     }
     let folder = table_folder(shared, &view, &table.info)?;
     let schema = Arc::clone(&table.info.schema);
@@ -306,101 +313,50 @@ fn run(shared: &Shared, committer: &Committer, candidate: &Candidate) -> Result<
     let file = merge(&folder, &name, &schema, &candidate.inputs, None)?;
     failpoint::hit("compact.output_written");
     let (path, bytes) = (folder.join(&file.path), file.bytes);
-    let ended = candidate.inputs.iter().map(|f| f.id).collect();
-    let replacement = Replacement { table: candidate.table, ended, files: vec![file], deletes: false };
+    let replacement = Replacement {
+        table: candidate.table,
+        ended: candidate.inputs.iter().map(|f| f.id).collect(),
+        files: vec![file],
+        kind: ReplacementKind::Merge,
+        token: held.token(),
+        job: job.name.clone(),
+    };
     let committed = committer.wait(|reply| Job::Replace { replacement, reply });
     if committed.is_err() {
         let _ = std::fs::remove_file(path);
     }
     committed?;
+    held.spend();
     failpoint::hit("compact.swapped");
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
-enum Command {
-    Run(Scope, SyncSender<Result<usize>>),
-    Stop,
+/// First and last instant of files.
+pub(crate) fn hull(files: &[Arc<DataFile>]) -> (i64, i64) {
+    let from = files.iter().map(|f| f.time_min).min().unwrap_or(i64::MAX);
+    let to = files.iter().map(|f| f.time_max).max().unwrap_or(i64::MIN);
+    (from, to)
 }
 
-/// Merges in the background; ends when dropped, after the merge at hand.
+/// The right to merge files, held by one at a time.
 #[derive(Debug)]
-pub struct Compactor {
-    commands: SyncSender<Command>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Running(Arc<Shared>);
 
-impl Compactor {
-    pub fn start(shared: Arc<Shared>, committer: Arc<Committer>) -> Result<Self> {
-        let (commands, received) = sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("compact".into())
-            .spawn(move || run_on_schedule(&shared, &committer, &received))
-            .map_err(Error::io("cannot start thread", "compact".as_ref()))?;
-        Ok(Self { commands, thread: Some(thread) })
-    }
-
-    /// Starts a run now; `None` when one is running or waiting already.
-    pub fn trigger(&self, scope: Scope) -> Option<Receiver<Result<usize>>> {
-        let (reply, answer) = sync_channel(1);
-        match self.commands.try_send(Command::Run(scope, reply)) {
-            Ok(()) => Some(answer),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => None,
-        }
-    }
-}
-
-impl Drop for Compactor {
-    fn drop(&mut self) {
-        let _ = self.commands.send(Command::Stop);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn run_on_schedule(shared: &Shared, committer: &Committer, commands: &Receiver<Command>) {
-    let interval_us = shared.config.merge_interval_ms as i64 * 1_000;
-    shared.compaction.lock().next_run_us = shared.clock.now_us() + interval_us;
-    loop {
-        let (scope, reply) = match commands.recv_timeout(TICK) {
-            Ok(Command::Run(scope, reply)) => (scope, Some(reply)),
-            Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {
-                let state = shared.compaction.lock();
-                if interval_us == 0 || state.paused || shared.clock.now_us() < state.next_run_us {
-                    continue;
-                }
-                (Scope::default(), None)
-            }
-        };
-        shared.compaction.lock().running = true;
-        let done = catch_unwind(AssertUnwindSafe(|| {
-            failpoint::hit("compact.run");
-            run_once(shared, committer, &scope)
-        }));
-        let done = done.unwrap_or_else(|_| Err(Error::Inconsistent("the compaction run panicked".into())));
-        let now = shared.clock.now_us();
+impl Running {
+    pub(crate) fn start(shared: &Arc<Shared>) -> Option<Self> {
         let mut state = shared.compaction.lock();
-        state.running = false;
+        if state.running {
+            return None;
+        }
+        state.running = true;
         state.runs += 1;
-        state.last_run_us = Some(now);
-        match &done {
-            Ok(_) => {
-                (state.last_error, state.consecutive_errors) = (None, 0);
-                state.next_run_us = now + interval_us;
-            }
-            Err(error) => {
-                state.last_error = Some(error.to_string());
-                state.consecutive_errors += 1;
-                let backoff_us = 1_000_000i64 << (state.consecutive_errors - 1).min(6);
-                state.next_run_us = now + backoff_us.min(MAX_BACKOFF_US);
-                tracing::error!(%error, times = state.consecutive_errors, "compaction failed; tried again");
-            }
-        }
-        drop(state);
-        if let Some(reply) = reply {
-            let _ = reply.send(done);
-        }
+        Some(Self(Arc::clone(shared)))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.compaction.lock().running = false;
     }
 }
 

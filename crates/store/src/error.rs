@@ -49,6 +49,14 @@ pub enum Error {
     Refused(String),
     #[error("{0}")]
     Parameter(String),
+    #[error("lock {0} was lost to another job; nothing was changed, try again")]
+    LockLost(u64),
+    #[error("table {table:?} is in the hands of {job} ({owner}); try again when that has ended")]
+    Locked { table: String, job: String, owner: String },
+    #[error("{0} jobs are on their way; try again when one has ended")]
+    Busy(usize),
+    #[error("the job was cancelled; nothing was changed")]
+    Cancelled,
     #[error("the name {0:?} is taken")]
     NameTaken(String),
 }
@@ -59,7 +67,7 @@ impl Error {
             Error::Fit { error, .. } => error.code(),
             Error::Name(_) => Code::InvalidName,
             Error::Churn(_) => Code::SchemaChurn,
-            Error::HotFull { .. } | Error::QueueFull => Code::Overloaded,
+            Error::HotFull { .. } | Error::QueueFull | Error::Busy(_) => Code::Overloaded,
             Error::RequestTooLarge { .. } => Code::PayloadTooLarge,
             Error::WritesUnavailable(_) | Error::TableStuck(_) => Code::WriteServiceUnavailable,
             Error::DiskFull { .. } => Code::DiskFull,
@@ -67,6 +75,8 @@ impl Error {
             Error::Refused(_) => Code::InvalidQuery,
             Error::Parameter(_) => Code::InvalidParameter,
             Error::NameTaken(_) => Code::NameTaken,
+            Error::LockLost(_) | Error::Locked { .. } => Code::Locked,
+            Error::Cancelled => Code::Cancelled,
             Error::DatabaseExists(_) => Code::DatabaseExists,
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Code::DiskFull,
             Error::Catalog(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Code::DiskFull,

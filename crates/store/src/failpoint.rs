@@ -1,26 +1,62 @@
-//! Named places where a test may end the process: `TIDEWATER_FAILPOINT=name` or `name:n` (the n-th
-//! time it is reached). Without the variable a hit is one relaxed load.
+//! Named places where a test may end the process or make work fail. `TIDEWATER_FAILPOINT=name` or
+//! `name:n` ends it the n-th time that place is reached; `name:n=error` and `name:n=panic` make the
+//! first n tries there fail. Without the variable a hit is one relaxed load.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::error::{Error, Result};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Abort,
+    Error,
+    Panic,
+}
 
 struct Armed {
     name: String,
-    left: AtomicU64,
+    left: AtomicI64,
+    mode: Mode,
 }
 
 static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
 
-/// Ends the process as kill -9 would, when the test asked for it here.
-pub fn hit(name: &'static str) {
+fn armed() -> Option<&'static Armed> {
     let armed = ARMED.get_or_init(|| {
         let text = std::env::var("TIDEWATER_FAILPOINT").ok()?;
-        let (name, n) = text.split_once(':').map_or((text.as_str(), 1), |(a, n)| (a, n.parse().unwrap_or(1)));
-        Some(Armed { name: name.to_owned(), left: AtomicU64::new(n) })
+        let (place, mode) = match text.rsplit_once('=') {
+            Some((place, "error")) => (place, Mode::Error),
+            Some((place, "panic")) => (place, Mode::Panic),
+            _ => (text.as_str(), Mode::Abort),
+        };
+        let (name, n) = place.split_once(':').map_or((place, 1), |(a, n)| (a, n.parse().unwrap_or(1)));
+        Some(Armed { name: name.to_owned(), left: AtomicI64::new(n), mode })
     });
-    if let Some(armed) = armed.as_ref().filter(|a| a.name == name)
+    armed.as_ref()
+}
+
+/// Ends the process as kill -9 would, when the test asked for it here.
+pub fn hit(name: &'static str) {
+    if let Some(armed) = armed().filter(|a| a.mode == Mode::Abort && a.name == name)
         && armed.left.fetch_sub(1, Ordering::SeqCst) == 1
     {
         std::process::abort();
+    }
+}
+
+/// Fails, when the test asked for it at `point.of`.
+///
+/// # Errors
+/// The test asked for an error; for a panic, it panics.
+pub fn check(point: &'static str, of: &str) -> Result<()> {
+    let is_here = |a: &&Armed| a.name.strip_prefix(point).and_then(|n| n.strip_prefix('.')) == Some(of);
+    let Some(armed) = armed().filter(|a| a.mode != Mode::Abort).filter(is_here) else { return Ok(()) };
+    if armed.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+        return Ok(());
+    }
+    match armed.mode {
+        Mode::Panic => panic!("failpoint {}", armed.name),
+        _ => Err(Error::Inconsistent(format!("failpoint {}", armed.name))),
     }
 }

@@ -13,12 +13,16 @@ pub mod config;
 pub mod file;
 /// Hot rows to files: which tables, when, in which order of steps.
 pub mod flush;
+/// Locks of jobs that replace files.
+mod hold;
 /// Acknowledged rows that no file holds yet.
 pub mod hot;
 /// Requests that must not be stored twice.
 pub mod idempotency;
 /// A request's way to the log.
 pub mod ingest;
+/// Work that requests started.
+pub mod jobs;
 /// The log: segments, recovery, repair.
 pub mod log;
 /// Sorted files to one sorted file.
@@ -56,6 +60,8 @@ pub mod layout;
 pub mod random;
 /// What the threads share.
 mod shared;
+/// Background tasks, each retried by itself.
+pub mod supervisor;
 
 mod error;
 

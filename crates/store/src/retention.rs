@@ -12,13 +12,17 @@ use model::{ColumnId, TableId, fold, limits};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::catalog::Lake;
 use crate::error::{Error, Result};
+use crate::jobs::Handle;
 use crate::rewrite::{Judged, RowFilter};
 use crate::store::Store;
 use crate::view::Table;
 use crate::{failpoint, meta};
 
 const DAY_US: i64 = 86_400_000_000;
+/// By how much the wall clock may be set between two runs.
+const MOST_JUMP_US: i64 = 7_200_000_000;
 /// A policy may keep rows for at most so many days: a thousand years.
 const MOST_DAYS: i64 = 365_250;
 
@@ -115,8 +119,9 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 impl Policies {
-    /// Opens `server.sqlite`; runs that an earlier process began and did not end have failed.
-    pub fn open(path: &Path) -> Result<Self> {
+    /// Opens `server.sqlite`; runs that an earlier process began and did not end have failed, but what
+    /// they had committed counts.
+    pub fn open(path: &Path, catalog: &Lake) -> Result<Self> {
         let database = meta::open(
             path,
             "CREATE TABLE IF NOT EXISTS retention_policies (id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -126,10 +131,23 @@ impl Policies {
              CREATE TABLE IF NOT EXISTS retention_executions (id INTEGER PRIMARY KEY AUTOINCREMENT,
                policy_id INTEGER NOT NULL, started_us INTEGER NOT NULL, status TEXT NOT NULL,
                deleted_rows INTEGER NOT NULL, cutoff_us INTEGER NOT NULL, duration_ms REAL NOT NULL, error TEXT);
-             CREATE INDEX IF NOT EXISTS retention_executions_by_policy ON retention_executions (policy_id, id);
-             UPDATE retention_executions SET status = 'failed', error = 'the server ended during the run'
-               WHERE status = 'running';",
+             CREATE INDEX IF NOT EXISTS retention_executions_by_policy ON retention_executions (policy_id, id);",
         )?;
+        let open: Vec<i64> = {
+            let mut statement = database.prepare("SELECT id FROM retention_executions WHERE status = 'running'")?;
+            let found = statement.query_map([], |r| r.get(0))?;
+            found.collect::<Result<_, _>>()?
+        };
+        for id in open {
+            let name = commits_of(id);
+            let rows = catalog.job(&name)?.map_or(0, |(_, rows)| rows);
+            database.execute(
+                "UPDATE retention_executions SET status = 'failed', deleted_rows = ?,
+                 error = 'the server ended during the run' WHERE id = ?",
+                params![rows, id],
+            )?;
+            catalog.forget_job(&name)?;
+        }
         Ok(Self { database: Mutex::new(database) })
     }
 
@@ -229,6 +247,11 @@ impl Policies {
     }
 }
 
+/// The name under which the catalog knows what a run has committed.
+fn commits_of(execution: i64) -> String {
+    format!("retention-{execution}")
+}
+
 fn taken(error: rusqlite::Error, name: &str) -> Error {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::ConstraintViolation) => Error::NameTaken(name.to_owned()),
@@ -307,24 +330,45 @@ impl RowFilter for Before {
 
 impl Store {
     /// Runs a policy now. A real run is recorded from its start to its end; a dry run changes nothing.
+    /// `trusted` says that somebody has looked at the clock.
     ///
     /// # Errors
-    /// Some table could not be cut; the others are.
-    pub fn run_retention(&self, policy: &Policy, dry_run: bool) -> Result<Outcome> {
+    /// The wall clock was set by more than two hours since the last run and nobody has confirmed it;
+    /// or some table could not be cut; the others are.
+    pub fn run_retention(&self, policy: &Policy, dry_run: bool, trusted: bool) -> Result<Outcome> {
         let now_us = self.shared().clock.now_us();
         let cutoff_us = policy.settings.cutoff_us(now_us);
         if dry_run {
-            return self.cut(&policy.settings, cutoff_us, true);
+            return self.cut(&policy.settings, cutoff_us, true, &Handle::of_server("dry run"));
         }
+        self.check_clock(trusted)?;
         let execution = self.policies().begin(policy.id, cutoff_us, now_us)?;
         failpoint::hit("retention.started");
-        let outcome = self.cut(&policy.settings, cutoff_us, false);
+        let name = commits_of(execution);
+        let outcome = self.cut(&policy.settings, cutoff_us, false, &Handle::of_server(&name));
         let duration_ms = (self.shared().clock.now_us() - now_us) as f64 / 1e3;
         self.policies().end(execution, &outcome, duration_ms)?;
+        self.committer.aside(move |lake| lake.forget_job(&name))?;
         outcome
     }
 
-    fn cut(&self, settings: &Settings, cutoff_us: i64, dry_run: bool) -> Result<Outcome> {
+    /// A clock that somebody set must not delete what is young.
+    fn check_clock(&self, trusted: bool) -> Result<()> {
+        let clock = &self.shared().clock;
+        let offset_us = clock.now_us() - clock.boot_us();
+        let mut known_us = self.clock_offset_us.lock();
+        let jumped_us = offset_us - *known_us;
+        if jumped_us.abs() > MOST_JUMP_US && !trusted {
+            return Err(Error::Refused(format!(
+                "the wall clock was set by {} s since the last run: check it, then run a policy by hand to confirm it",
+                jumped_us / 1_000_000
+            )));
+        }
+        *known_us = offset_us;
+        Ok(())
+    }
+
+    fn cut(&self, settings: &Settings, cutoff_us: i64, dry_run: bool, job: &Handle) -> Result<Outcome> {
         let view = self.view();
         let mut outcome = Outcome { cutoff_us, ..Outcome::default() };
         let Some(database) = view.database(&settings.database) else { return Ok(outcome) };
@@ -333,7 +377,7 @@ impl Store {
             let Some(table) = view.tables.get(id).filter(|t| settings.covers(name) && has_older(t, cutoff_us)) else {
                 continue;
             };
-            match self.cut_table(*id, table, cutoff_us, dry_run) {
+            match self.cut_table(*id, table, cutoff_us, dry_run, job) {
                 Ok(deleted) if deleted.rows > 0 => {
                     outcome.rows += deleted.rows;
                     outcome.files += deleted.files.len();
@@ -349,9 +393,16 @@ impl Store {
         failed.map_or(Ok(outcome), Err)
     }
 
-    fn cut_table(&self, id: TableId, table: &Table, cutoff_us: i64, dry_run: bool) -> Result<crate::rewrite::Deleted> {
+    fn cut_table(
+        &self,
+        id: TableId,
+        table: &Table,
+        cutoff_us: i64,
+        dry_run: bool,
+        job: &Handle,
+    ) -> Result<crate::rewrite::Deleted> {
         let time = table.info.schema.find(TIME).ok_or_else(|| Error::Inconsistent("a table has no time".into()))?.id;
-        self.delete_rows(id, &Before { cutoff_us, time: [time] }, dry_run, |_| Ok(()))
+        self.delete_rows(id, &Before { cutoff_us, time: [time] }, dry_run, job, |_| Ok(()))
     }
 
     /// Runs every active policy that is due: `every_us` after its last run began. Returns how many ran.
@@ -365,7 +416,7 @@ impl Store {
             if policy.last.as_ref().is_some_and(|last| now_us < last.started_us + every_us) {
                 continue;
             }
-            match self.run_retention(&policy, false) {
+            match self.run_retention(&policy, false, false) {
                 Ok(_) => outcome = outcome.map(|n| n + 1),
                 Err(error) => outcome = Err(error),
             }

@@ -10,9 +10,10 @@ use arrow::datatypes::{Field, Schema};
 use model::{ColumnId, TableId, TableSchema};
 use parquet::arrow::ProjectionMask;
 
-use crate::catalog::{Job, Replacement};
+use crate::catalog::{Job, Replacement, ReplacementKind};
 use crate::error::{Error, Result};
 use crate::flush::table_folder;
+use crate::jobs::Handle;
 use crate::merge::{MergeError, merge};
 use crate::store::Store;
 use crate::view::{DataFile, Table};
@@ -69,12 +70,16 @@ impl Store {
         table: TableId,
         filter: &dyn RowFilter,
         dry_run: bool,
+        job: &Handle,
         allow: impl FnOnce(u64) -> Result<()>,
     ) -> Result<Deleted> {
         let acknowledged = self.view().published;
         let flushed = self.flush();
         let shared = self.shared();
-        let _alone = shared.rewriting.lock();
+        let held = match dry_run {
+            true => None,
+            false => Some(self.hold(&self.live(table)?.info, (i64::MIN, i64::MAX), &job.name)?),
+        };
         let view = self.view();
         let table = view.tables.get(&table).ok_or_else(|| Error::Inconsistent(format!("table {table} has ended")))?;
         // another table that cannot be flushed stands in nobody's way
@@ -101,30 +106,34 @@ impl Store {
             rewritten: meant.iter().filter(|(file, rows)| *rows < file.rows).count(),
         };
         allow(deleted.rows)?;
-        if dry_run || meant.is_empty() {
-            return Ok(deleted);
-        }
+        let Some(held) = held.filter(|_| !meant.is_empty()) else { return Ok(deleted) };
         let mut written: Vec<PathBuf> = Vec::new();
-        let outcome = self.replace(table, &folder, &meant, filter, &mut written);
+        let outcome = self.replace(table, &folder, &meant, filter, job, held.token(), &mut written);
         if outcome.is_err() {
             for path in &written {
                 let _ = std::fs::remove_file(path);
             }
         }
-        outcome.map(|()| deleted)
+        outcome?;
+        held.spend();
+        Ok(deleted)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one caller; they are the delete's own")]
     fn replace(
         &self,
         table: &Table,
         folder: &Path,
         meant: &[(&Arc<DataFile>, u64)],
         filter: &dyn RowFilter,
+        job: &Handle,
+        token: u64,
         written: &mut Vec<PathBuf>,
     ) -> Result<()> {
         let schema = &table.info.schema;
         let mut files = Vec::new();
-        for (file, rows) in meant {
+        for (at, (file, rows)) in meant.iter().enumerate() {
+            job.step(at, meant.len())?;
             if *rows == file.rows {
                 continue;
             }
@@ -142,7 +151,8 @@ impl Store {
             failpoint::hit("delete.rewritten");
         }
         let ended = meant.iter().map(|(file, _)| file.id).collect();
-        let replacement = Replacement { table: table.info.id, ended, files, deletes: true };
+        let kind = ReplacementKind::Delete { rows: meant.iter().map(|(_, rows)| rows).sum() };
+        let replacement = Replacement { table: table.info.id, ended, files, kind, token, job: job.name.clone() };
         failpoint::hit("delete.commit.before");
         self.committer.wait(|reply| Job::Replace { replacement, reply })?;
         failpoint::hit("delete.commit.after");

@@ -44,8 +44,10 @@ pub struct Shared {
     /// Files that left the newest View; an older one may still pin them.
     retired: Mutex<HashMap<u64, Weak<DataFile>>>,
     pub compaction: Mutex<Compaction>,
-    /// Held by the one job that replaces files: two would rewrite the same rows.
-    pub rewriting: Mutex<()>,
+    /// Told when a lock of the catalog is given back.
+    pub lock_freed: (Mutex<()>, Condvar),
+    /// This process, as the owner of locks.
+    pub instance: String,
     /// Log records below it are not needed any more.
     pub needed_lsn: AtomicU64,
 }
@@ -103,7 +105,8 @@ impl Shared {
             ballast,
             retired: Mutex::default(),
             compaction: Mutex::default(),
-            rewriting: Mutex::default(),
+            lock_freed: Default::default(),
+            instance: crate::random::uuid(),
             needed_lsn: AtomicU64::new(0),
         }
     }

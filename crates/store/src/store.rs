@@ -2,19 +2,19 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use model::{Clock, DatabaseName, Lsn, TableId};
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{self, Committer, Job, Lake};
-use crate::compact::{self, Candidate, Compactor, Scope};
+use crate::compact::{self, Candidate, Running, Scope};
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
 use crate::flush::Flusher;
 use crate::idempotency::Keys;
+use crate::jobs::{Handle, Jobs};
 use crate::layout::{FolderLock, Layout};
 use crate::log::{self, LogWriter, Recovered};
 use crate::retention::Policies;
@@ -22,12 +22,8 @@ use crate::sequencer::{Sequencer, apply_part};
 use crate::shared::{Counters, Shared};
 use crate::side::SideLog;
 use crate::view::View;
-use crate::{durable, record};
+use crate::{durable, failpoint, record};
 
-/// How often the flush thread looks for due tables.
-const FLUSH_TICK: Duration = Duration::from_millis(100);
-/// How often snapshots are expired at least.
-const EXPIRY_EVERY_US: i64 = 30_000_000;
 /// How long a clean stop tries to leave the catalog in a form that needs no `-wal` file.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -38,10 +34,13 @@ pub struct Store {
     pub(crate) committer: Arc<Committer>,
     /// Absent while writes have not started: reads go on.
     pub(crate) sequencer: Mutex<Option<Sequencer>>,
-    flusher: Mutex<Option<FlushThread>>,
-    compactor: Mutex<Option<Compactor>>,
+    /// Absent while writes have not started.
+    flusher: Mutex<Option<Flusher>>,
     keys: Keys,
     policies: Policies,
+    jobs: Jobs,
+    /// Wall clock less the clock since boot, when retention last trusted them (microseconds).
+    pub(crate) clock_offset_us: Mutex<i64>,
     stopped: RwLock<Option<Stopped>>,
     _lock: FolderLock,
 }
@@ -64,18 +63,6 @@ struct Start {
     flusher: Flusher,
 }
 
-/// Ends its thread when dropped.
-#[derive(Debug)]
-struct FlushThread {
-    commands: SyncSender<FlushCommand>,
-    thread: Option<JoinHandle<()>>,
-}
-
-enum FlushCommand {
-    All(SyncSender<Vec<TableId>>),
-    Stop,
-}
-
 impl Store {
     /// Opens a folder: catalog, log, replay. Ready for writes when it returns, unless
     /// [`Store::trouble`] says why not.
@@ -91,7 +78,9 @@ impl Store {
         let shared = Arc::new(Shared::new(loaded.view, clock, config, layout, loaded.log_id));
         remove_orphans(&shared, &loaded.files);
         let keys = Keys::open(&shared.layout.server_db(), shared.clock.now_us())?;
-        let policies = Policies::open(&shared.layout.server_db())?;
+        let policies = Policies::open(&shared.layout.server_db(), &lake)?;
+        let jobs = Jobs::open(&shared.layout.server_db(), &lake, shared.clock.now_us())?;
+        let clock_offset_us = Mutex::new(shared.clock.now_us() - shared.clock.boot_us());
         let committer = Arc::new(Committer::start(lake, Arc::clone(&shared))?);
         let mut flusher = Flusher::new(Arc::clone(&shared));
         let (recovered, side) = replay(&shared, &mut flusher, &committer, &keys)?;
@@ -99,14 +88,14 @@ impl Store {
             shared,
             committer,
             sequencer: Mutex::new(None),
-            flusher: Mutex::new(None),
-            compactor: Mutex::new(None),
+            flusher: Mutex::default(),
             keys,
             policies,
+            jobs,
+            clock_offset_us,
             stopped: RwLock::new(None),
             _lock: lock,
         };
-        *store.compactor.lock() = Some(Compactor::start(Arc::clone(&store.shared), Arc::clone(&store.committer))?);
         if let Some(damage) = recovered.damage.as_ref().or(side.damage.as_ref()) {
             *store.stopped.write() = Some(Stopped::Damaged(damage.to_string()));
             return Ok(store);
@@ -121,6 +110,7 @@ impl Store {
     fn start_writing(&self, start: Box<Start>) -> Result<()> {
         let shared = &self.shared;
         let open = || {
+            failpoint::check("start", "log")?;
             let reserve = shared.config.min_free_bytes;
             LogWriter::open(shared.layout.log(), shared.log_id, &start.recovered, reserve)
         };
@@ -143,7 +133,7 @@ impl Store {
         shared.log_bytes.store(log.bytes(), Ordering::Relaxed);
         shared.needed_lsn.store(flusher.needed().0, Ordering::Relaxed);
         *self.sequencer.lock() = Some(Sequencer::start(log, Lsn(last + 1), shared)?);
-        *self.flusher.lock() = Some(FlushThread::start(Arc::clone(shared), Arc::clone(&self.committer), flusher)?);
+        *self.flusher.lock() = Some(flusher);
         Ok(())
     }
 
@@ -164,6 +154,11 @@ impl Store {
     /// Which rows go by their age.
     pub fn policies(&self) -> &Policies {
         &self.policies
+    }
+
+    /// Work that requests started.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
     }
 
     pub fn counters(&self) -> &Counters {
@@ -199,13 +194,13 @@ impl Store {
     /// Writes are not running, or some table could not be flushed (its rows stay hot and logged).
     pub fn flush(&self) -> Result<()> {
         self.free_log();
-        let (reply, answer) = sync_channel(1);
-        {
-            let flusher = self.flusher.lock();
-            let thread = flusher.as_ref().ok_or_else(|| self.unavailable())?;
-            thread.commands.send(FlushCommand::All(reply)).map_err(|_| self.unavailable())?;
-        }
-        let failed = answer.recv().map_err(|_| self.unavailable())?;
+        let failed = {
+            let mut flusher = self.flusher.lock();
+            let flusher = flusher.as_mut().ok_or_else(|| self.unavailable())?;
+            let (needed, failed) = flusher.flush_all(self.shared.clock.now_us(), &self.committer);
+            self.shared.needed_lsn.store(needed.0, Ordering::Relaxed);
+            failed
+        };
         self.free_log();
         if failed.is_empty() {
             return Ok(());
@@ -213,17 +208,51 @@ impl Store {
         Err(Error::WritesUnavailable(format!("{} tables could not be flushed; see the server's log", failed.len())))
     }
 
-    /// Starts to merge files now; the outcome comes over the channel. `None` when a run is under way.
-    pub fn compact(&self, scope: Scope) -> Option<Receiver<Result<usize>>> {
-        if self.shared.compaction.lock().running {
-            return None;
+    /// Flushes the tables that are due; what fails stays hot and logged and is tried again.
+    pub fn flush_due(&self, now_us: i64) {
+        if let Some(flusher) = self.flusher.lock().as_mut()
+            && let Some(needed) = flusher.run_once(now_us, &self.committer)
+        {
+            self.shared.needed_lsn.store(needed.0, Ordering::Relaxed);
         }
-        self.compactor.lock().as_ref()?.trigger(scope)
+    }
+
+    /// Expires snapshots that are old enough, and removes files that nobody needs.
+    ///
+    /// # Errors
+    /// The catalog or the folder cannot be changed; tried again by the next call.
+    pub fn expire(&self, now_us: i64) -> Result<()> {
+        let oldest_us = now_us - self.shared.config.snapshot_age_ms as i64 * 1_000;
+        let gone = self.committer.wait(|reply| Job::Expire { oldest_us, reply })?;
+        Counters::add(&self.shared.counters.snapshots_expired, gone as u64);
+        remove_files(&self.shared, &self.committer, now_us)
+    }
+
+    /// Takes the right to merge files; `None` while somebody has it.
+    pub fn start_compaction(&self) -> Option<Running> {
+        Running::start(&self.shared)
+    }
+
+    /// Merges what ought to be merged; returns the number of merges.
+    ///
+    /// # Errors
+    /// The last failure that was not a damaged input; a failure of one table stops no other.
+    pub fn compact(&self, running: Running, scope: &Scope, job: &Handle) -> Result<usize> {
+        let done = compact::run_once(&self.shared, &self.committer, scope, job);
+        drop(running);
+        done
     }
 
     /// What compaction would merge now.
     pub fn compaction_candidates(&self, scope: &Scope) -> Vec<Candidate> {
         compact::candidates(&self.shared, &self.view(), scope, self.shared.clock.now_us())
+    }
+
+    /// Writes how a job ended; what the catalog knew of it is forgotten.
+    pub fn end_job(&self, job: &Handle, outcome: Result<serde_json::Value, (bool, String)>) -> Result<()> {
+        self.jobs.end(job, outcome, self.shared.clock.now_us())?;
+        let name = job.name.clone();
+        self.committer.aside(move |lake| lake.forget_job(&name))
     }
 
     fn unavailable(&self) -> Error {
@@ -243,19 +272,24 @@ impl Store {
         }
     }
 
-    /// Housekeeping that the caller's timer drives, about once a second: frees log segments, tries
-    /// again to start what could not be started.
-    pub fn tend(&self) {
+    /// Frees log segments that no hot row needs, and starts the write service when that failed before.
+    ///
+    /// # Errors
+    /// The write service still cannot start.
+    pub fn tend(&self) -> Result<()> {
         // taken in a statement of its own: the start takes the lock again
         let waiting = self.stopped.write().take_if(|s| matches!(s, Stopped::NotYet { .. }));
         if let Some(Stopped::NotYet { start, .. }) = waiting {
-            if let Err(error) = self.start_writing(start) {
-                tracing::error!(%error, "the write service cannot start");
-            } else if self.stopped.read().is_none() {
-                tracing::info!("the write service has started");
+            self.start_writing(start)?;
+            match &*self.stopped.read() {
+                Some(Stopped::NotYet { reason, .. }) => {
+                    return Err(Error::WritesUnavailable(format!("the write service has not started: {reason}")));
+                }
+                _ => tracing::info!("the write service has started"),
             }
         }
         self.free_log();
+        Ok(())
     }
 
     /// Whether log, catalog and data folder can be written; the failing part in words.
@@ -288,14 +322,27 @@ impl Store {
         if let Some(mut sequencer) = self.sequencer.lock().take() {
             sequencer.stop();
         }
-        let flusher = self.flusher.lock().take();
-        if let Some(flusher) = flusher {
-            flusher.stop(patience);
-        }
-        drop(self.compactor.lock().take());
+        self.flush_within(patience);
         let lake = Arc::into_inner(self.committer).and_then(Committer::stop);
         if let Some(lake) = lake {
             leave_catalog(lake);
+        }
+    }
+}
+
+impl Store {
+    /// Flushes for at most so long; the rest stays in the log.
+    fn flush_within(&self, patience: Duration) {
+        let Some(mut flusher) = self.flusher.lock().take() else { return };
+        let (shared, committer) = (Arc::clone(&self.shared), Arc::clone(&self.committer));
+        let (reply, answer) = sync_channel(1);
+        std::thread::spawn(move || {
+            flusher.flush_all(shared.clock.now_us(), &committer);
+            drop((flusher, committer));
+            let _ = reply.send(());
+        });
+        if answer.recv_timeout(patience).is_err() {
+            tracing::warn!("not every row was flushed in time; the rest stays in the log");
         }
     }
 }
@@ -307,86 +354,11 @@ fn leave_catalog(lake: Lake) {
     }
 }
 
-impl FlushThread {
-    fn start(shared: Arc<Shared>, committer: Arc<Committer>, flusher: Flusher) -> Result<Self> {
-        let (commands, received) = sync_channel(16);
-        let thread = std::thread::Builder::new()
-            .name("flush".into())
-            .spawn(move || flush_loop(&shared, &committer, flusher, &received))
-            .map_err(Error::io("cannot start thread", "flush".as_ref()))?;
-        Ok(Self { commands, thread: Some(thread) })
-    }
-
-    fn stop(self, patience: Duration) {
-        let (reply, answer) = sync_channel(1);
-        let _ = self.commands.send(FlushCommand::All(reply));
-        if answer.recv_timeout(patience).is_err() {
-            tracing::warn!("not every row was flushed in time; the rest stays in the log");
-        }
-    }
-}
-
-impl Drop for FlushThread {
-    fn drop(&mut self) {
-        let _ = self.commands.send(FlushCommand::Stop);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn flush_loop(shared: &Shared, committer: &Committer, mut flusher: Flusher, commands: &Receiver<FlushCommand>) {
-    let mut expired_us = shared.clock.now_us();
-    let expiry_every_us = EXPIRY_EVERY_US.min(shared.config.snapshot_age_ms as i64 * 1_000);
-    loop {
-        let command = commands.recv_timeout(FLUSH_TICK);
-        let now = shared.clock.now_us();
-        let round = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match command {
-            Ok(FlushCommand::All(reply)) => {
-                let (needed, failed) = flusher.flush_all(now, committer);
-                shared.needed_lsn.store(needed.0, Ordering::Relaxed);
-                let _ = reply.send(failed);
-                true
-            }
-            Ok(FlushCommand::Stop) | Err(RecvTimeoutError::Disconnected) => false,
-            Err(RecvTimeoutError::Timeout) => {
-                if let Some(needed) = flusher.run_once(now, committer) {
-                    shared.needed_lsn.store(needed.0, Ordering::Relaxed);
-                }
-                if now.abs_diff(expired_us) as i64 >= expiry_every_us {
-                    expired_us = now;
-                    expire(shared, committer, now);
-                }
-                true
-            }
-        }));
-        match round {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(_) => {
-                Counters::add(&shared.counters.flush_failures, 1);
-                tracing::error!("the flush thread panicked; it goes on with the next round");
-            }
-        }
-    }
-}
-
-fn expire(shared: &Shared, committer: &Committer, now_us: i64) {
-    let oldest_us = now_us - shared.config.snapshot_age_ms as i64 * 1_000;
-    match committer.wait(|reply| Job::Expire { oldest_us, reply }) {
-        Ok(gone) => Counters::add(&shared.counters.snapshots_expired, gone as u64),
-        Err(error) => tracing::warn!(%error, "snapshots could not be expired; tried again"),
-    }
-    if let Err(error) = remove_files(shared, committer, now_us) {
-        tracing::warn!(%error, "files that nobody needs could not be removed; tried again");
-    }
-}
-
 /// Removes files whose grace is over and which no View names, then forgets them: a crash between the
 /// two only repeats the removal.
 fn remove_files(shared: &Shared, committer: &Committer, now_us: i64) -> Result<()> {
     let before_us = now_us - shared.config.file_grace_ms as i64 * 1_000;
-    let mut files: Vec<(u64, String)> = committer.wait(|reply| Job::Removable { before_us, reply })?;
+    let mut files: Vec<(u64, String)> = committer.aside(move |lake| lake.removable_files(before_us))?;
     files.retain(|(id, path)| {
         let path = shared.layout.data().join(path);
         !shared.is_pinned(*id) && (durable::remove(&path).is_ok() || !path.exists())
@@ -394,10 +366,10 @@ fn remove_files(shared: &Shared, committer: &Committer, now_us: i64) -> Result<(
     if files.is_empty() {
         return Ok(());
     }
-    crate::failpoint::hit("expire.removed");
+    failpoint::hit("expire.removed");
     Counters::add(&shared.counters.files_removed, files.len() as u64);
-    let files = files.into_iter().map(|(id, _)| id).collect();
-    committer.wait(|reply| Job::Removed { files, reply })
+    let files: Vec<u64> = files.into_iter().map(|(id, _)| id).collect();
+    committer.aside(move |lake| lake.forget_files(&files))
 }
 
 /// Reads the log into hot rows, flushing as it goes when memory runs short.
@@ -413,7 +385,7 @@ fn replay(
     // a record copied aside may stand in the main log as well
     let mut replayed: HashMap<TableId, Lsn> = HashMap::new();
     let mut each = |lsn: Lsn, body: &[u8]| {
-        crate::failpoint::hit("replay.record");
+        failpoint::hit("replay.record");
         let (mut parts, key) = record::decode(body)?;
         parts.retain(|p| replayed.get(&p.table).is_none_or(|last| *last < lsn));
         replayed.extend(parts.iter().map(|p| (p.table, lsn)));

@@ -8,6 +8,9 @@ use model::{Clock, SystemClock};
 use query::{Engine, EngineConfig};
 use server::auth::Auth;
 use server::{ServerConfig, State};
+use store::compact::Scope;
+use store::jobs::Handle;
+use store::supervisor::Supervisor;
 use store::{Durability, Store, StoreConfig};
 use tokio::net::TcpListener;
 
@@ -15,6 +18,12 @@ use crate::settings::{self, Settings};
 
 /// How long a clean stop flushes; the rest stays in the log.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(25);
+/// How often it is looked for tables that are due.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// How often the locks of running jobs are renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// How often snapshots are expired at least.
+const EXPIRY_EVERY: Duration = Duration::from_secs(30);
 
 /// A server that answers.
 #[derive(Debug)]
@@ -100,8 +109,11 @@ pub fn start(settings: &Settings) -> Result<Running> {
     })?;
     let url = format!("http://{}", listener.local_addr()?);
     let started_us = clock.now_us();
+    let supervisor = Supervisor::new(Arc::clone(&clock));
+    timed("tasks", || start_tasks(&supervisor, &store, settings).context("cannot start the background tasks"))?;
     let state = Arc::new(State {
         store,
+        supervisor,
         engine,
         clock,
         auth: Auth::new(token.as_deref()),
@@ -114,49 +126,42 @@ pub fn start(settings: &Settings) -> Result<Running> {
     let accepting = runtime.spawn(server::serve(listener, Arc::clone(&state), async move {
         let _ = stopped.await;
     }));
-    let tended = Arc::clone(&state);
-    runtime.spawn(async move {
-        let mut every = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            every.tick().await;
-            let store = Arc::clone(&tended.store);
-            let _ = tokio::task::spawn_blocking(move || store.tend()).await;
-        }
-    });
-    if settings.flag("retention.enabled") {
-        let every_us = settings.integer("retention.interval") as i64 * 1_000_000;
-        let check = Duration::from_millis(settings.integer("retention.check_interval_ms"));
-        runtime.spawn(run_retention(Arc::clone(&state.store), every_us, check));
-    }
     tracing::info!(url, version = env!("CARGO_PKG_VERSION"), "ready");
     Ok(Running { url, token, state, runtime, stop: Some(stop), accepting })
 }
 
-/// Longest pause after failures of the retention task.
-const MAX_BACKOFF: Duration = Duration::from_secs(60);
-
-/// Runs due policies for ever. A failure or panic is logged and tried again after 1, 2, 4 … 60 s.
-async fn run_retention(store: Arc<Store>, every_us: i64, check: Duration) {
-    let mut failures = 0u32;
-    loop {
-        let pause = match failures {
-            0 => check,
-            n => Duration::from_secs(1 << (n - 1).min(6)).min(MAX_BACKOFF),
-        };
-        tokio::time::sleep(pause).await;
-        let working = Arc::clone(&store);
-        let done = tokio::task::spawn_blocking(move || working.run_due_retention(every_us)).await;
-        let error = match done {
-            Ok(Ok(_)) => {
-                failures = 0;
-                continue;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => panic.to_string(),
-        };
-        failures += 1;
-        tracing::error!(error, times = failures, "retention failed; tried again");
+/// Every background task, in the order of their start.
+fn start_tasks(supervisor: &Supervisor, store: &Arc<Store>, settings: &Settings) -> Result<()> {
+    let own = || Arc::clone(store);
+    let ms = |key: &str| Duration::from_millis(settings.integer(key));
+    let shared = store.shared();
+    let working = own();
+    supervisor.spawn("write-service", Duration::from_secs(1), move |_| working.tend())?;
+    let working = own();
+    supervisor.spawn("flush", FLUSH_EVERY, move |now| {
+        working.flush_due(now);
+        Ok(())
+    })?;
+    let working = own();
+    supervisor.spawn("locks", RENEW_EVERY, move |_| working.renew_locks())?;
+    let working = own();
+    let expiry = EXPIRY_EVERY.min(Duration::from_millis(shared.config.snapshot_age_ms));
+    supervisor.spawn("expiry", expiry, move |now| working.expire(now))?;
+    let working = own();
+    supervisor.spawn("compaction", Duration::from_millis(shared.config.merge_interval_ms), move |_| {
+        match working.start_compaction() {
+            Some(running) => working.compact(running, &Scope::default(), &Handle::of_server("compaction")).map(drop),
+            None => Ok(()), // one that was asked for is under way
+        }
+    })?;
+    if settings.flag("retention.enabled") {
+        let working = own();
+        let every_us = settings.integer("retention.interval") as i64 * 1_000_000;
+        supervisor.spawn("retention", ms("retention.check_interval_ms"), move |_| {
+            working.run_due_retention(every_us).map(drop)
+        })?;
     }
+    Ok(())
 }
 
 /// Runs one service's start and logs its name, state and milliseconds.
@@ -189,6 +194,7 @@ impl Running {
         }
         let _ = self.runtime.block_on(&mut self.accepting);
         self.runtime.shutdown_timeout(Duration::from_secs(5));
+        self.state.supervisor.stop();
         let Some(State { store, engine, .. }) = Arc::into_inner(self.state) else {
             tracing::warn!("a request still holds the server; its rows are in the log");
             return;
@@ -264,6 +270,7 @@ fn server_config(settings: &Settings) -> Result<ServerConfig> {
         max_connections: settings.integer("server.max_connections") as usize,
         delete_max_rows: settings.integer("delete.max_rows_per_delete"),
         delete_threshold: settings.integer("delete.confirmation_threshold"),
+        sync_wait: Duration::from_millis(settings.integer("server.sync_wait_ms")),
         write_wait: Duration::from_millis(settings.integer("ingest.write_wait_ms")),
     })
 }

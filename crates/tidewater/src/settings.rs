@@ -49,6 +49,12 @@ pub const SETTINGS: &[Setting] = &[
         doc: "seconds for the head of a request",
     },
     Setting {
+        key: "server.sync_wait_ms",
+        kind: Kind::Integer { min: 0, max: 3_600_000 },
+        default: "30000",
+        doc: "milliseconds that a request waits for the job it started (delete, retention, compaction) before it answers 202",
+    },
+    Setting {
         key: "server.shutdown_timeout",
         kind: Kind::Integer { min: 0, max: 3_600 },
         default: "30",

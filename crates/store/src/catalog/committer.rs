@@ -12,6 +12,7 @@ use model::{
 };
 
 use super::lake::{Draft, Lake};
+use super::locks;
 use crate::error::{Error, Result};
 use crate::fatal;
 use crate::file::NewDataFile;
@@ -48,8 +49,21 @@ pub struct Replacement {
     pub table: TableId,
     pub ended: Vec<u64>,
     pub files: Vec<NewDataFile>,
-    /// Rows of the ended files are in none of the others.
-    pub deletes: bool,
+    /// What becomes of their rows.
+    pub kind: ReplacementKind,
+    /// The fencing token of the lock under which this was made; the commit ends it.
+    pub token: u64,
+    /// The job whose record this commit belongs to.
+    pub job: String,
+}
+
+/// What a commit that ends files means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplacementKind {
+    /// Every row is in one of the new files.
+    Merge,
+    /// So many rows are in none of them.
+    Delete { rows: u64 },
 }
 
 type Reply<T> = SyncSender<Result<T>>;
@@ -82,16 +96,20 @@ pub enum Job {
         oldest_us: i64,
         reply: Reply<usize>,
     },
-    /// Files that may be removed from the disk: scheduled before then.
-    Removable {
-        before_us: i64,
-        reply: Reply<Vec<(u64, String)>>,
-    },
-    /// Files that are gone from the disk.
-    Removed {
-        files: Vec<u64>,
+    /// Changes that no View shows, in the transaction that all who wait share.
+    Aside {
+        work: Aside,
         reply: Reply<()>,
     },
+}
+
+/// Work on the catalog that no View shows.
+pub struct Aside(Box<dyn FnOnce(&Lake) -> Result<()> + Send>);
+
+impl std::fmt::Debug for Aside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Aside")
+    }
 }
 
 /// Hands jobs to the catalog's thread.
@@ -127,6 +145,17 @@ impl Committer {
         let (reply, answer) = sync_channel(1);
         self.submit(job(reply))?;
         answer.recv().map_err(|_| Error::Inconsistent("the catalog's thread has ended".into()))?
+    }
+
+    /// Runs `work` on the catalog's connection and gives its result once it is committed.
+    pub fn aside<T: Send + 'static>(&self, work: impl FnOnce(&Lake) -> Result<T> + Send + 'static) -> Result<T> {
+        let (send, value) = sync_channel(1);
+        let work = Aside(Box::new(move |lake| {
+            let _ = send.try_send(work(lake)?);
+            Ok(())
+        }));
+        self.wait(|reply| Job::Aside { work, reply })?;
+        value.recv().map_err(|_| Error::Inconsistent("work on the catalog left no answer".into()))
     }
 
     /// Ends the thread and gives the connection back.
@@ -179,6 +208,10 @@ impl Worker {
             let elapsed = self.refilled.elapsed().as_secs_f64();
             self.refilled = Instant::now();
             self.tokens = (self.tokens + elapsed * COMMITS_PER_SECOND).min(BURST);
+            // only snapshots cost a token
+            if batch.iter().all(|job| matches!(job, Job::Aside { .. })) {
+                return batch;
+            }
             if self.tokens >= 1.0 || batch.len() >= limits::CATALOG_SHARED_JOBS {
                 self.tokens = (self.tokens - 1.0).max(0.0);
                 return batch;
@@ -276,8 +309,7 @@ impl Worker {
             Job::Expire { oldest_us, reply } => {
                 without_effects(self.lake.expire(oldest_us, self.shared.clock.now_us()), reply)
             }
-            Job::Removable { before_us, reply } => without_effects(self.lake.removable_files(before_us), reply),
-            Job::Removed { files, reply } => without_effects(self.lake.forget_files(&files), reply),
+            Job::Aside { work, reply } => without_effects((work.0)(&self.lake), reply),
         }
     }
 
@@ -454,11 +486,15 @@ impl Worker {
     }
 
     fn replace(&self, draft: &mut Draft, working: &mut View, replacement: &Replacement) -> Result<Effects> {
-        let Replacement { table: id, ended, files, deletes } = replacement;
+        let Replacement { table: id, ended, files, kind, token, job } = replacement;
+        locks::fence(&self.lake.connection, *token)?;
         let Some(table) = working.tables.get(id).cloned() else {
             return Err(Error::Inconsistent(format!("table {id} ended while its files were merged")));
         };
-        self.lake.end_files(draft, *id, ended, *deletes)?;
+        self.lake.end_files(draft, *id, ended, *kind)?;
+        if let ReplacementKind::Delete { rows } = kind {
+            self.lake.record_job(job, *rows)?;
+        }
         let added = self.add_files(draft, &table.info, files, |_| 0)?;
         let (id, ended) = (*id, ended.iter().copied().collect::<HashSet<u64>>());
         let shared = Arc::clone(&self.shared);
@@ -550,10 +586,7 @@ fn refuse(job: Job, error: Error) {
         | Job::DropTable { reply, .. }
         | Job::Flush { reply, .. }
         | Job::Replace { reply, .. }
-        | Job::Removed { reply, .. } => {
-            let _ = reply.try_send(Err(error));
-        }
-        Job::Removable { reply, .. } => {
+        | Job::Aside { reply, .. } => {
             let _ = reply.try_send(Err(error));
         }
         Job::CreateDatabase { reply, .. } => {

@@ -2,8 +2,9 @@ use std::collections::BTreeSet;
 
 use chrono::{TimeZone, Utc};
 use model::{ColumnId, DatabaseId, Lsn, TableId, limits};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
+use super::committer::ReplacementKind;
 use crate::error::{Error, Result};
 use crate::file::NewDataFile;
 use crate::random;
@@ -12,7 +13,7 @@ use crate::view::{Database, TableInfo};
 /// The catalog's only connection that writes.
 #[derive(Debug)]
 pub struct Lake {
-    pub(super) connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 /// Text of a DuckLake timestamp.
@@ -224,7 +225,13 @@ impl Lake {
     ///
     /// # Errors
     /// Some of them ended already: what was made of them is out of date.
-    pub(super) fn end_files(&self, draft: &mut Draft, table: TableId, files: &[u64], deletes: bool) -> Result<()> {
+    pub(super) fn end_files(
+        &self,
+        draft: &mut Draft,
+        table: TableId,
+        files: &[u64],
+        kind: ReplacementKind,
+    ) -> Result<()> {
         for file in files {
             let ended = self.run(
                 "UPDATE ducklake_data_file SET end_snapshot = ?
@@ -235,7 +242,10 @@ impl Lake {
                 return Err(Error::Inconsistent(format!("file {file} of table {table} has ended meanwhile")));
             }
         }
-        let change = if deletes { "deleted_from_table" } else { "merge_adjacent" };
+        let change = match kind {
+            ReplacementKind::Delete { .. } => "deleted_from_table",
+            ReplacementKind::Merge => "merge_adjacent",
+        };
         draft.changes.insert(format!("{change}:{table}"));
         Ok(())
     }
@@ -391,8 +401,30 @@ impl Lake {
         Ok(())
     }
 
+    /// Remembers that a job has committed something, until its own record says so.
+    pub(super) fn record_job(&self, job: &str, rows: u64) -> Result<()> {
+        self.run(
+            "INSERT INTO tw_job VALUES (?1, 1, ?2)
+             ON CONFLICT (job) DO UPDATE SET commits = commits + 1, rows = rows + ?2",
+            params![job, rows],
+        )?;
+        Ok(())
+    }
+
+    /// What a job has committed: how often, and how many rows went. It is forgotten with
+    /// [`Lake::forget_job`], once its record tells.
+    pub(crate) fn job(&self, job: &str) -> Result<Option<(u64, u64)>> {
+        let mut statement = self.connection.prepare_cached("SELECT commits, rows FROM tw_job WHERE job = ?")?;
+        Ok(statement.query_row([job], |r| Ok((r.get(0)?, r.get(1)?))).optional()?)
+    }
+
+    pub(crate) fn forget_job(&self, job: &str) -> Result<()> {
+        self.run("DELETE FROM tw_job WHERE job = ?", [job])?;
+        Ok(())
+    }
+
     /// Files that were scheduled before `before_us`: id and path below the data folder.
-    pub(super) fn removable_files(&self, before_us: i64) -> Result<Vec<(u64, String)>> {
+    pub(crate) fn removable_files(&self, before_us: i64) -> Result<Vec<(u64, String)>> {
         let mut statement = self.connection.prepare_cached(
             "SELECT data_file_id, path FROM ducklake_files_scheduled_for_deletion WHERE schedule_start < ? LIMIT ?",
         )?;
@@ -402,7 +434,7 @@ impl Lake {
     }
 
     /// Forgets files that were removed from the disk.
-    pub(super) fn forget_files(&self, files: &[u64]) -> Result<()> {
+    pub(crate) fn forget_files(&self, files: &[u64]) -> Result<()> {
         for file in files {
             self.run("DELETE FROM ducklake_files_scheduled_for_deletion WHERE data_file_id = ?", [file])?;
         }

@@ -81,6 +81,34 @@ const TIDEWATER: &str = "
     CREATE INDEX ducklake_table_column_stats_by_table ON ducklake_table_column_stats (table_id, column_id);
 ";
 
+/// What format 2 added. `tw_job` says what jobs have committed, so that a start can settle those that
+/// were cut short between their commit and their record.
+const FORMAT_2: &str = "
+    CREATE TABLE IF NOT EXISTS tw_lock (token INTEGER PRIMARY KEY AUTOINCREMENT, table_id INTEGER NOT NULL,
+        from_us INTEGER NOT NULL, to_us INTEGER NOT NULL, owner TEXT NOT NULL, job TEXT NOT NULL,
+        acquired_us INTEGER NOT NULL, heartbeat_us INTEGER NOT NULL, expires_us INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS tw_job (job TEXT PRIMARY KEY, commits INTEGER NOT NULL, rows INTEGER NOT NULL)
+        WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS tw_mark (query_id INTEGER PRIMARY KEY, processed_us INTEGER NOT NULL,
+        processed_lsn INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS tw_source (query_id INTEGER NOT NULL, table_id INTEGER NOT NULL,
+        PRIMARY KEY (query_id, table_id)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS tw_touched (query_id INTEGER NOT NULL, from_us INTEGER NOT NULL,
+        to_us INTEGER NOT NULL);
+    CREATE INDEX IF NOT EXISTS tw_touched_by_query ON tw_touched (query_id);
+";
+
+/// Brings a catalog of an earlier format to this one.
+pub fn upgrade(connection: &mut Connection, from: u64) -> Result<()> {
+    if from >= FORMAT_VERSION {
+        return Ok(());
+    }
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute_batch(FORMAT_2)?;
+    tx.execute("UPDATE tw_meta SET value = ? WHERE key = 'format_version'", [FORMAT_VERSION.to_string()])?;
+    Ok(tx.commit()?)
+}
+
 /// Tables that only the server may change, once the triggers stand.
 const GUARDED: [&str; 6] = ["snapshot", "data_file", "table", "column", "schema", "metadata"];
 
@@ -100,6 +128,7 @@ pub fn bootstrap(connection: &mut Connection, layout: &Layout, now_us: i64) -> R
         tx.execute_batch(&format!("CREATE TABLE ducklake_{name} ({})", columns.join(", ")))?;
     }
     tx.execute_batch(TIDEWATER)?;
+    tx.execute_batch(FORMAT_2)?;
     for (key, value) in [
         ("version", "1.0".to_owned()),
         ("created_by", format!("Tidewater {}", env!("CARGO_PKG_VERSION"))),

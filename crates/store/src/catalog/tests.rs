@@ -120,12 +120,8 @@ fn a_thousand_quiet_tables_flushed_each_ten_seconds_would_be_100_files_a_second(
         store.write(quiet).unwrap();
         store.write(request("busy", &busy.iter().map(|i| now + i).collect::<Vec<_>>())).unwrap();
         clock.advance_us(60_000_000);
-        // the flush thread looks at the clock every 100 ms: wait until nothing is due any more
-        let began = std::time::Instant::now();
-        while due(&store, clock.now_us()) {
-            assert!(began.elapsed().as_secs() < 60, "the flush of minute {minute} does not end");
-            std::thread::yield_now();
-        }
+        store.flush_due(clock.now_us());
+        assert!(!due(&store, clock.now_us()), "nothing is due after the flush of minute {minute}");
     }
     let view = store.view();
     let files = |name: &str| view.table("db", name).unwrap().files.len();
@@ -331,9 +327,10 @@ fn a_quiet_row_and_a_table_that_cannot_flush_do_not_keep_the_log() {
     let began = std::time::Instant::now();
     while busy < 300 * times.len() || refused == 0 {
         assert!(began.elapsed().as_secs() < 60, "{busy} rows, {refused} refusals");
+        store.flush_due(NOW);
         match store.write(request("busy", &times)) {
             Ok(_) => busy += times.len(),
-            Err(crate::Error::HotFull { .. }) => std::thread::yield_now(),
+            Err(crate::Error::HotFull { .. }) => {}
             Err(error) => panic!("{error}"),
         }
         match store.write(request("stuck", &times)) {
@@ -342,7 +339,7 @@ fn a_quiet_row_and_a_table_that_cannot_flush_do_not_keep_the_log() {
                 assert_eq!(name, "stuck", "the table that cannot flush is refused, and it alone");
                 refused += 1;
             }
-            Err(crate::Error::HotFull { .. }) => std::thread::yield_now(),
+            Err(crate::Error::HotFull { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }
@@ -362,7 +359,8 @@ fn a_quiet_row_and_a_table_that_cannot_flush_do_not_keep_the_log() {
             store.shared().needed_lsn,
             store.view().published
         );
-        store.tend();
+        store.flush_due(NOW);
+        store.tend().unwrap();
         std::thread::yield_now();
     }
     let counters = store.counters();
@@ -409,4 +407,64 @@ fn process_mode_is_synced_every_100_ms_also_under_load() {
         store.write(request("t", &[1])).unwrap(); // the queue is never silent for 100 ms
         assert!(began.elapsed().as_secs() < 10, "{} syncs", syncs());
     }
+}
+
+#[test]
+fn a_commit_whose_lock_was_lost_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(NOW);
+    let store = Store::open(config(folder.path()), Arc::new(clock.clone())).unwrap();
+    store.write(request("t", &[NOW, NOW + 1])).unwrap();
+    store.flush().unwrap();
+    let table = Arc::clone(store.view().table("db", "t").unwrap());
+    let held = store.hold(&table.info, (NOW, NOW + 5), "slow").unwrap();
+    let other = crate::hold::Held::take(
+        store.shared(),
+        &store.committer,
+        &table.info,
+        (NOW + 5, NOW + 9),
+        "other",
+        std::time::Duration::ZERO,
+    );
+    assert!(matches!(other, Err(crate::Error::Locked { job, .. }) if job == "slow"));
+    clock.advance_us(crate::catalog::locks::TTL_US + 1);
+    assert_eq!(store.clean_up_locks().unwrap(), 1, "nobody renewed it");
+    let replacement = crate::catalog::Replacement {
+        table: table.info.id,
+        ended: table.files.iter().map(|f| f.id).collect(),
+        files: Vec::new(),
+        kind: crate::catalog::ReplacementKind::Delete { rows: 2 },
+        token: held.token(),
+        job: "slow".into(),
+    };
+    let done = store.committer.wait(|reply| crate::catalog::Job::Replace { replacement, reply });
+    assert!(matches!(done, Err(crate::Error::LockLost(_))), "{done:?}");
+    assert_eq!(rows(&store, "t"), Some(2), "nothing was changed");
+}
+
+#[test]
+fn t53_retention_waits_for_a_word_when_the_clock_was_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(NOW);
+    let store = Store::open(config(folder.path()), Arc::new(clock.clone())).unwrap();
+    store.write(request("t", &[NOW])).unwrap();
+    let settings = crate::retention::Settings {
+        name: "p".into(),
+        database: "db".into(),
+        measurement: None,
+        retention_days: 30,
+        buffer_days: 0,
+        is_active: true,
+    };
+    let id = store.policies().create(&settings, NOW).unwrap();
+    let policy = store.policies().get(id).unwrap().unwrap();
+    clock.jump_us(400 * 86_400_000_000);
+    let error = store.run_due_retention(1).unwrap_err();
+    assert!(error.to_string().contains("the wall clock was set"), "{error}");
+    assert_eq!(rows(&store, "t"), Some(1));
+    assert_eq!(store.run_retention(&policy, true, false).unwrap().rows, 1, "a dry run changes nothing");
+    assert_eq!(store.run_retention(&policy, false, true).unwrap().rows, 1, "somebody has looked at the clock");
+    // time that passed, asleep or not, is no jump
+    clock.advance_us(40 * 86_400_000_000);
+    assert_eq!(store.run_due_retention(1).unwrap(), 1);
 }

@@ -96,7 +96,9 @@ fn multiset(files: &[Vec<Row>]) -> Vec<Row> {
 }
 
 fn compact(store: &Store) -> usize {
-    store.compact(Scope::default()).expect("nothing else runs").recv().unwrap().unwrap()
+    store
+        .compact(store.start_compaction().expect("nothing else runs"), &Scope::default(), &Handle::of_server("test"))
+        .unwrap()
 }
 
 proptest! {
@@ -184,35 +186,24 @@ fn t50_a_merged_file_is_removed_after_its_grace_and_never_under_a_view() {
     let old: Vec<_> = table.files.iter().map(|f| root.join(&*f.path)).collect();
     assert_eq!(compact(&store), 1);
     let removed = |store: &Store| store.counters().files_removed.load(std::sync::atomic::Ordering::Relaxed);
-    // snapshots expire, then the grace passes; each round is seen by what it leaves in the catalog
-    let scheduled =
-        |store: &Store| store.committer.wait(|reply| Job::Removable { before_us: 2 * DAY, reply }).unwrap().len();
-    let until = |what: &str, holds: &dyn Fn() -> bool| {
-        let began = std::time::Instant::now();
-        while !holds() {
-            assert!(began.elapsed() < Duration::from_secs(30), "{what}");
-            std::thread::yield_now();
-        }
-    };
+    // snapshots expire, then the grace passes
+    let scheduled = |store: &Store| store.committer.aside(|lake| lake.removable_files(2 * DAY)).unwrap().len();
     // a newer snapshot than the merge's, so that the one before it can expire
     write(&store, TableMode::Append, &[(DAY + 10, None, None, 10)]);
     clock.advance_us(400_000_000);
     write(&store, TableMode::Append, &[(DAY + 11, None, None, 11)]);
     clock.advance_us(400_000_000);
-    until("the inputs are scheduled", &|| scheduled(&store) == 3);
+    store.expire(clock.now_us()).unwrap();
+    assert_eq!(scheduled(&store), 3);
     assert!(old.iter().all(|p| p.exists()), "within the grace");
     clock.advance_us(1_000_000_000);
-    let rounds = |store: &Store| store.counters().snapshots_expired.load(std::sync::atomic::Ordering::Relaxed);
-    let before = rounds(&store);
     write(&store, TableMode::Append, &[(DAY + 12, None, None, 12)]);
     clock.advance_us(400_000_000);
-    until("another round has passed", &|| rounds(&store) > before);
+    store.expire(clock.now_us()).unwrap();
     assert!(removed(&store) == 0 && old.iter().all(|p| p.exists()), "a View still names them");
     drop(pinned);
-    until("they are removed", &|| {
-        clock.advance_us(31_000_000);
-        removed(&store) == 3 && scheduled(&store) == 0
-    });
+    store.expire(clock.now_us()).unwrap();
+    assert_eq!((removed(&store), scheduled(&store)), (3, 0));
     assert!(old.iter().all(|p| !p.exists()));
 }
 

@@ -7,6 +7,8 @@ mod crash;
 mod deletes;
 mod faults;
 mod harness;
+mod jobs;
 mod operation;
 mod queries;
 mod retention;
+mod supervision;
