@@ -87,3 +87,11 @@ pub const RUNNING_JOBS: usize = 8;
 pub const JOB_RECORDS: usize = 10_000;
 /// Jobs that a client gets in one list.
 pub const LISTED_JOBS: usize = 1_000;
+/// Continuous queries of one server.
+pub const CONTINUOUS_QUERIES: usize = 1_000;
+/// Executions of one continuous query that are remembered.
+pub const CONTINUOUS_EXECUTIONS: usize = 1_000;
+/// Changed ranges that one continuous query has to compute again; more become one.
+pub const TOUCHED_RANGES: usize = 10_000;
+/// Rows that one run of a continuous query writes in one commit.
+pub const CONTINUOUS_ROWS: usize = 2_000_000;

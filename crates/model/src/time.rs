@@ -57,6 +57,47 @@ pub fn check(us: i64) -> Result<i64, TimeError> {
     if (MIN_US..=MAX_US).contains(&us) { Ok(us) } else { Err(TimeError::Range(us)) }
 }
 
+/// Microseconds of a duration: `90s`, Go's `1h30m`, `1d`, ISO 8601's `PT5M` and `P1DT12H`, words like
+/// `5 minutes`. Months and years have no fixed length and are none.
+pub fn parse_duration(text: &str) -> Option<i64> {
+    let lower = text.trim().to_ascii_lowercase();
+    let mut rest = lower.as_str();
+    if let Some(iso) = rest.strip_prefix('p') {
+        let (days, time) = iso.split_once('t').unwrap_or((iso, ""));
+        if days.contains('m') || days.is_empty() && time.is_empty() {
+            return None; // months
+        }
+        let date = if days.is_empty() { 0 } else { parse_duration(days)? };
+        let clock = if time.is_empty() { 0 } else { parse_duration(time)? };
+        return date.checked_add(clock).filter(|us| *us > 0);
+    }
+    let mut total: i64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|n| *n > 0)?;
+        let (number, after) = rest.split_at(digits);
+        let after = after.trim_start();
+        let letters = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        let unit_us: i64 = match unit {
+            "us" | "µs" => 1,
+            "ms" | "millisecond" | "milliseconds" => 1_000,
+            "s" | "sec" | "secs" | "second" | "seconds" => 1_000_000,
+            "m" | "min" | "mins" | "minute" | "minutes" => 60_000_000,
+            "h" | "hr" | "hrs" | "hour" | "hours" => HOUR_US,
+            "d" | "day" | "days" => 24 * HOUR_US,
+            "w" | "week" | "weeks" => 168 * HOUR_US,
+            _ => return None,
+        };
+        let us = match number.parse::<i64>() {
+            Ok(whole) => whole.checked_mul(unit_us)?,
+            Err(_) => (number.parse::<f64>().ok()? * unit_us as f64).round() as i64,
+        };
+        total = total.checked_add(us)?;
+        rest = after.trim_start();
+    }
+    Some(total).filter(|us| *us > 0)
+}
+
 /// The unit of line-protocol timestamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
@@ -128,6 +169,29 @@ mod tests {
             assert_eq!(by_magnitude(given), Ok(us), "{given}");
         }
         assert_eq!(by_magnitude(i64::MIN), Ok(i64::MIN.div_euclid(1000)));
+    }
+
+    #[test]
+    fn k5_every_spelling_of_a_duration_is_read() {
+        const S: i64 = 1_000_000;
+        for (text, us) in [
+            ("10s", 10 * S),
+            ("1h30m", 5_400 * S),
+            ("1d", 86_400 * S),
+            ("1.5h", 5_400 * S),
+            ("500ms", S / 2),
+            ("5 minutes", 300 * S),
+            ("1 hour 5 min", 3_900 * S),
+            ("PT5M", 300 * S),
+            ("P1DT12H", 129_600 * S),
+            ("2 weeks", 1_209_600 * S),
+        ] {
+            assert_eq!(parse_duration(text), Some(us), "{text}");
+        }
+        for text in ["", "5", "m5", "1mo", "-5m", "0s", "5 parsecs", "P1M", "P", "PT", "9999999999999999999d", "1..5h"]
+        {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
     }
 
     #[test]

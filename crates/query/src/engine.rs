@@ -145,8 +145,40 @@ impl Engine {
 
     /// Answers one statement; bare table names belong to `database`.
     pub async fn query(&self, sql: &str, database: &str, mode: ReadMode) -> Result<QueryStream, Error> {
+        self.start(parse(sql)?, database, mode).await
+    }
+
+    /// Runs a continuous query over one window (UTC microseconds, to the first instant after it) and
+    /// gathers its rows; blocks its thread.
+    ///
+    /// # Errors
+    /// As [`Engine::query`]; a placeholder is missing, or more than
+    /// [`model::limits::CONTINUOUS_ROWS`] rows come.
+    pub fn collect_window(
+        &self,
+        sql: &str,
+        database: &str,
+        window: (i64, i64),
+    ) -> Result<(SchemaRef, Vec<RecordBatch>), Error> {
+        let parsed = crate::syntax::parse_window(sql, window)?;
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::Internal("the engine has stopped".into()))?;
+        runtime.block_on(async {
+            let mut stream = self.start(parsed, database, ReadMode::Newest).await?;
+            let (mut batches, mut rows) = (Vec::new(), 0);
+            while let Some(batch) = stream.next().await {
+                let batch = batch?;
+                rows += batch.num_rows();
+                if rows > model::limits::CONTINUOUS_ROWS {
+                    return Err(Error::Invalid(format!("more than {} rows come", model::limits::CONTINUOUS_ROWS)));
+                }
+                batches.push(batch);
+            }
+            Ok((Arc::clone(&stream.schema), batches))
+        })
+    }
+
+    async fn start(&self, parsed: Parsed, database: &str, mode: ReadMode) -> Result<QueryStream, Error> {
         let deadline = Instant::now() + self.config.timeout;
-        let parsed = parse(sql)?;
         let slot = self.slot(deadline).await?;
         let view = self.store.view();
         let snapshot = view.snapshot;

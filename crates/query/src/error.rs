@@ -23,6 +23,8 @@ pub enum Error {
     QueueFull,
     #[error("internal error: {0}")]
     Internal(String),
+    #[error(transparent)]
+    Store(#[from] store::Error),
 }
 
 fn hint(nearest: &Option<String>) -> String {
@@ -40,6 +42,7 @@ impl Error {
             Error::Memory(_) => Code::MemoryLimit,
             Error::QueueFull => Code::QueueFull,
             Error::Internal(_) => Code::Internal,
+            Error::Store(error) => error.code(),
         }
     }
 }

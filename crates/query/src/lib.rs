@@ -6,6 +6,8 @@
 mod adapter;
 /// Plans as protobuf.
 pub mod codec;
+/// Runs of continuous queries.
+pub mod continuous;
 /// The engine: runtime, memory, one session a query.
 pub mod engine;
 /// Conditions over one table: which rows a delete means.

@@ -51,6 +51,80 @@ pub fn parse(sql: &str) -> Result<Parsed, Error> {
     Ok(Parsed { kind, aliases })
 }
 
+/// Parses the text of a continuous query over one window (UTC microseconds, to the first instant after
+/// it): its placeholders, quoted or not, become time literals.
+///
+/// # Errors
+/// As [`parse`]; a placeholder is missing.
+pub fn parse_window(sql: &str, window: (i64, i64)) -> Result<Parsed, Error> {
+    let (tokens, aliases) = fold_tokens(bind_window(tokens(sql)?, window)?);
+    let statement = whole(tokens, |parser| parser.parse_statement())?;
+    Ok(Parsed { kind: Kind::Query(Box::new(prepared(statement)?)), aliases })
+}
+
+/// The tables that a continuous query names, each as its parts.
+pub fn tables_of_window(sql: &str) -> Result<Vec<Vec<String>>, Error> {
+    let Kind::Query(statement) = parse_window(sql, (0, 0))?.kind else { return Ok(Vec::new()) };
+    let mut named = Vec::new();
+    let _ = sqlparser::ast::visit_relations(&*statement, |name: &ObjectName| {
+        named.push(name.0.iter().filter_map(|p| p.as_ident()).map(|i| i.value.clone()).collect());
+        ControlFlow::<()>::Continue(())
+    });
+    Ok(named)
+}
+
+fn bind_window(tokens: Vec<TokenWithSpan>, window: (i64, i64)) -> Result<Vec<TokenWithSpan>, Error> {
+    let bound = |name: &str| match name {
+        "start_time" => Some(0),
+        "end_time" => Some(1),
+        _ => None,
+    };
+    let mut seen = [false; 2];
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len() + 2);
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        let which = match &token.token {
+            Token::SingleQuotedString(text) => {
+                text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).and_then(|t| bound(t.trim()))
+            }
+            Token::LBrace => match tokens.peek().map(|t| &t.token) {
+                Some(Token::Word(word)) => {
+                    let which = bound(&fold(&word.value));
+                    if which.is_some() {
+                        tokens.next();
+                        let close = tokens.next().map(|t| t.token);
+                        if close != Some(Token::RBrace) {
+                            return Err(Error::Syntax(format!("a placeholder is not closed ({})", place(&token))));
+                        }
+                    }
+                    which
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some(which) = which else {
+            out.push(token);
+            continue;
+        };
+        seen[which] = true;
+        let us = if which == 0 { window.0 } else { window.1 };
+        let text = chrono::DateTime::from_timestamp_micros(us).unwrap_or_default().format("%F %T%.6f").to_string();
+        let is_typed = matches!(out.last().map(|t| &t.token), Some(Token::Word(w)) if w.keyword == Keyword::TIMESTAMP);
+        if !is_typed {
+            out.push(TokenWithSpan { token: Token::make_keyword("TIMESTAMP"), span: token.span });
+        }
+        out.push(TokenWithSpan { token: Token::SingleQuotedString(text), span: token.span });
+    }
+    match seen {
+        [true, true] => Ok(out),
+        _ => Err(Error::Invalid(
+            "the query must hold {start_time} and {end_time}, as in WHERE time >= {start_time} AND time < {end_time}"
+                .into(),
+        )),
+    }
+}
+
 /// Parses a condition as `WHERE` takes it through the same door as a whole query.
 pub fn parse_condition(text: &str) -> Result<Expr, Error> {
     let (tokens, _) = fold_tokens(tokens(text)?);

@@ -8,6 +8,8 @@ pub mod auth;
 mod compaction;
 /// What the server is told at start.
 pub mod config;
+/// Continuous queries, and the schedulers.
+mod continuous;
 /// Databases and measurements.
 mod databases;
 /// Deletes of rows, Arc's way and InfluxDB's.

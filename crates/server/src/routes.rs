@@ -8,7 +8,7 @@ use model::Code;
 
 use crate::error::ApiError;
 use crate::state::{Shared, count};
-use crate::{auth, compaction, databases, delete, health, influx, jobs, metrics, query, retention, write};
+use crate::{auth, compaction, continuous, databases, delete, health, influx, jobs, metrics, query, retention, write};
 
 /// Every route of the server.
 pub fn router(state: Shared) -> Router {
@@ -37,6 +37,17 @@ pub fn router(state: Shared) -> Router {
         .route("/api/v1/retention/{id}", get(retention::one).put(retention::update).delete(retention::delete))
         .route("/api/v1/retention/{id}/execute", post(retention::execute))
         .route("/api/v1/retention/{id}/executions", get(retention::executions))
+        .route("/api/v1/continuous_queries", get(continuous::list).post(continuous::create))
+        .route("/api/v1/continuous_queries/", get(continuous::list).post(continuous::create))
+        .route(
+            "/api/v1/continuous_queries/{id}",
+            get(continuous::one).put(continuous::update).delete(continuous::delete),
+        )
+        .route("/api/v1/continuous_queries/{id}/execute", post(continuous::execute))
+        .route("/api/v1/continuous_queries/{id}/executions", get(continuous::executions))
+        .route("/api/v1/schedulers", get(continuous::schedulers))
+        .route("/api/v1/schedulers/cq/reload", post(continuous::reload))
+        .route("/api/v1/schedulers/retention/trigger", post(continuous::trigger_retention))
         .route("/api/v1/compaction/status", get(compaction::status))
         .route("/api/v1/compaction/stats", get(compaction::stats))
         .route("/api/v1/compaction/candidates", get(compaction::candidates))

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Clock, Code};
 use query::Engine;
+use query::continuous::Continuum;
 use store::Store;
 use store::supervisor::Supervisor;
 
@@ -16,7 +17,8 @@ use crate::error::ApiError;
 pub struct State {
     pub store: Arc<Store>,
     pub supervisor: Supervisor,
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
+    pub continuum: Arc<Continuum>,
     pub clock: Arc<dyn Clock>,
     pub auth: Auth,
     pub config: ServerConfig,

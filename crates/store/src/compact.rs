@@ -318,6 +318,8 @@ fn run(
         ended: candidate.inputs.iter().map(|f| f.id).collect(),
         files: vec![file],
         kind: ReplacementKind::Merge,
+        columns: Vec::new(),
+        also: None,
         token: held.token(),
         job: job.name.clone(),
     };

@@ -44,6 +44,8 @@ pub struct NewDataFile {
     pub bounds: Vec<StringBounds>,
     pub lsn_min: Lsn,
     pub lsn_max: Lsn,
+    /// 0: clients; else the continuous query that wrote it.
+    pub producer: u64,
 }
 
 /// Writes the rows of one file below `table_folder`. Field ids equal column ids.
@@ -85,6 +87,7 @@ pub fn write(
         bounds: sorted.keys.iter().map(|k| bounds(k, &rows.rows)).collect(),
         lsn_min: lsn.0,
         lsn_max: lsn.1,
+        producer: 0,
     })
 }
 

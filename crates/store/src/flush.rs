@@ -239,7 +239,7 @@ impl Flusher {
                 hot.remove(&id);
             }
             let Some(generation) = table.hot.sealed.clone() else { return };
-            table.info = Arc::new(persisted(&table.info, &generation));
+            table.info = Arc::new(table.info.with_persisted(&generation.columns()));
             sealed = Some((generation, Arc::clone(&table.info), table.flushed));
             if !table.hot.active.is_empty() {
                 hot.entry(id).or_insert(now_us);
@@ -260,14 +260,6 @@ impl Flusher {
         let oldest = hot.into_keys().filter_map(|t| view.tables.get(&t)?.hot.lsn_min()).min();
         oldest.unwrap_or(Lsn(view.published.0 + 1))
     }
-}
-
-/// The table with the types of the generation's columns fixed: a file will hold them.
-fn persisted(info: &TableInfo, generation: &Generation) -> TableInfo {
-    let held = generation.columns();
-    let mut columns = info.schema.columns().to_vec();
-    columns.iter_mut().filter(|c| held.contains(&c.id)).for_each(|c| c.persisted = true);
-    TableInfo { schema: Arc::new(TableSchema::new(columns)), ..info.clone() }
 }
 
 /// Where a table's files lie.

@@ -36,8 +36,8 @@ pub struct RefusedRow {
 /// A request whose rows all have a place.
 #[derive(Debug)]
 pub struct Resolved {
-    epochs: Vec<(model::TableId, u64)>,
-    parts: Vec<Part>,
+    pub(crate) epochs: Vec<(model::TableId, u64)>,
+    pub(crate) parts: Vec<Part>,
     pub rows: usize,
 }
 
@@ -109,6 +109,17 @@ impl Store {
     pub fn define(&self, database: &DatabaseName, wants: Vec<Want>) -> Result<()> {
         let database = database.clone();
         self.committer.wait(|reply| Job::Define { database, wants, reply })
+    }
+
+    /// Resolves a request of which every row must fit, creating what is missing; blocks.
+    pub(crate) fn resolve_fully(&self, mut request: WriteRequest) -> Result<Resolved> {
+        for _ in 0..limits::RESOLVE_ATTEMPTS {
+            match self.resolve(&mut request, &mut Vec::new())? {
+                Resolution::Ready(resolved) => return Ok(resolved),
+                Resolution::Needs(wants) => self.define(&request.database, wants)?,
+            }
+        }
+        Err(Error::Churn(request.batches.first().map(|b| b.table.to_string()).unwrap_or_default()))
     }
 
     /// Hands a resolved request to the log; `done` hears its outcome on a storage thread.

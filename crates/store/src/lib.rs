@@ -9,6 +9,8 @@ pub mod catalog;
 pub mod compact;
 /// How a store is opened.
 pub mod config;
+/// Definitions, marks and output of continuous queries.
+pub mod continuous;
 /// Sorted rows to Parquet.
 pub mod file;
 /// Hot rows to files: which tables, when, in which order of steps.

@@ -92,6 +92,7 @@ pub fn merge(
         bounds: facts.bounds(&layout),
         lsn_min: inputs.iter().map(|f| f.lsn_min).min().unwrap_or_default(),
         lsn_max: inputs.iter().map(|f| f.lsn_max).max().unwrap_or_default(),
+        producer: inputs.first().map_or(0, |f| f.producer),
     })
 }
 

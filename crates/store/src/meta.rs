@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::error::{Error, Result};
 
@@ -18,4 +18,12 @@ pub fn open(path: &Path, schema: &str) -> Result<Connection> {
     database.pragma_update(None, "synchronous", "FULL")?;
     database.execute_batch(schema)?;
     Ok(database)
+}
+
+/// A broken UNIQUE constraint in the user's words.
+pub fn taken(error: rusqlite::Error, name: &str) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => Error::NameTaken(name.to_owned()),
+        _ => error.into(),
+    }
 }

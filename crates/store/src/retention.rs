@@ -100,6 +100,11 @@ impl Settings {
         now_us - (self.retention_days + self.buffer_days) * DAY_US
     }
 
+    /// Whether it is about this table.
+    pub fn covers_table(&self, database: &str, table: &str) -> bool {
+        fold(database) == fold(&self.database) && self.covers(table)
+    }
+
     fn covers(&self, table: &str) -> bool {
         self.measurement.as_deref().is_none_or(|pattern| matches(&fold(pattern), &fold(table)))
     }
@@ -180,7 +185,7 @@ impl Policies {
         )?;
         insert
             .execute(params![name, db, measurement, retention_days, buffer_days, is_active, now_us])
-            .map_err(|e| taken(e, name))?;
+            .map_err(|e| meta::taken(e, name))?;
         Ok(database.last_insert_rowid())
     }
 
@@ -196,7 +201,7 @@ impl Policies {
                  buffer_days = ?, is_active = ?, updated_us = ? WHERE id = ?",
             )?
             .execute(params![name, database, measurement, retention_days, buffer_days, is_active, now_us, id])
-            .map_err(|e| taken(e, name))?;
+            .map_err(|e| meta::taken(e, name))?;
         Ok(changed > 0)
     }
 
@@ -250,13 +255,6 @@ impl Policies {
 /// The name under which the catalog knows what a run has committed.
 fn commits_of(execution: i64) -> String {
     format!("retention-{execution}")
-}
-
-fn taken(error: rusqlite::Error, name: &str) -> Error {
-    match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::ConstraintViolation) => Error::NameTaken(name.to_owned()),
-        _ => error.into(),
-    }
 }
 
 /// Each policy with its last execution.
@@ -319,6 +317,11 @@ impl RowFilter for Before {
 
     fn columns(&self) -> &[ColumnId] {
         &self.time
+    }
+
+    /// What was made of rows outlives them.
+    fn touches(&self) -> bool {
+        false
     }
 
     fn mask(&self, batch: &RecordBatch) -> Result<BooleanArray> {
@@ -393,7 +396,7 @@ impl Store {
         failed.map_or(Ok(outcome), Err)
     }
 
-    fn cut_table(
+    pub(crate) fn cut_table(
         &self,
         id: TableId,
         table: &Table,

@@ -41,6 +41,11 @@ pub trait RowFilter: Send + Sync {
     /// The columns that [`RowFilter::mask`] reads.
     fn columns(&self) -> &[ColumnId];
 
+    /// Whether continuous queries shall compute anew what they made of these rows.
+    fn touches(&self) -> bool {
+        true
+    }
+
     /// Which rows of a batch of just these columns, with their stored types, are meant: those for
     /// which it is true, not those for which it is null.
     ///
@@ -151,8 +156,10 @@ impl Store {
             failpoint::hit("delete.rewritten");
         }
         let ended = meant.iter().map(|(file, _)| file.id).collect();
-        let kind = ReplacementKind::Delete { rows: meant.iter().map(|(_, rows)| rows).sum() };
-        let replacement = Replacement { table: table.info.id, ended, files, kind, token, job: job.name.clone() };
+        let rows = meant.iter().map(|(_, rows)| rows).sum();
+        let kind = ReplacementKind::Delete { rows, touches: filter.touches() };
+        let (table, job) = (table.info.id, job.name.clone());
+        let replacement = Replacement { table, ended, files, kind, columns: Vec::new(), also: None, token, job };
         failpoint::hit("delete.commit.before");
         self.committer.wait(|reply| Job::Replace { replacement, reply })?;
         failpoint::hit("delete.commit.after");
@@ -160,7 +167,7 @@ impl Store {
     }
 }
 
-fn damaged(file: &DataFile, error: MergeError) -> Error {
+pub(crate) fn damaged(file: &DataFile, error: MergeError) -> Error {
     match error {
         MergeError::Input(_, error) => Error::Inconsistent(format!("file {} cannot be read: {error}", file.path)),
         MergeError::Other(error) => error,

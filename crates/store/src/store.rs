@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::catalog::{self, Committer, Job, Lake};
 use crate::compact::{self, Candidate, Running, Scope};
 use crate::config::StoreConfig;
+use crate::continuous::Queries;
 use crate::error::{Error, Result};
 use crate::flush::Flusher;
 use crate::idempotency::Keys;
@@ -39,6 +40,7 @@ pub struct Store {
     keys: Keys,
     policies: Policies,
     jobs: Jobs,
+    queries: Queries,
     /// Wall clock less the clock since boot, when retention last trusted them (microseconds).
     pub(crate) clock_offset_us: Mutex<i64>,
     stopped: RwLock<Option<Stopped>>,
@@ -80,6 +82,7 @@ impl Store {
         let keys = Keys::open(&shared.layout.server_db(), shared.clock.now_us())?;
         let policies = Policies::open(&shared.layout.server_db(), &lake)?;
         let jobs = Jobs::open(&shared.layout.server_db(), &lake, shared.clock.now_us())?;
+        let queries = Queries::open(&shared.layout.server_db(), &lake)?;
         let clock_offset_us = Mutex::new(shared.clock.now_us() - shared.clock.boot_us());
         let committer = Arc::new(Committer::start(lake, Arc::clone(&shared))?);
         let mut flusher = Flusher::new(Arc::clone(&shared));
@@ -92,6 +95,7 @@ impl Store {
             keys,
             policies,
             jobs,
+            queries,
             clock_offset_us,
             stopped: RwLock::new(None),
             _lock: lock,
@@ -159,6 +163,11 @@ impl Store {
     /// Work that requests started.
     pub fn jobs(&self) -> &Jobs {
         &self.jobs
+    }
+
+    /// Definitions and executions of continuous queries.
+    pub fn queries(&self) -> &Queries {
+        &self.queries
     }
 
     pub fn counters(&self) -> &Counters {

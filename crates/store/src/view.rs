@@ -37,6 +37,15 @@ pub struct TableInfo {
     pub epoch: u64,
 }
 
+impl TableInfo {
+    /// The table with the types of some columns fixed: a file holds them, or will.
+    pub(crate) fn with_persisted(&self, held: &[ColumnId]) -> TableInfo {
+        let mut columns = self.schema.columns().to_vec();
+        columns.iter_mut().filter(|c| held.contains(&c.id)).for_each(|c| c.persisted = true);
+        TableInfo { schema: Arc::new(TableSchema::new(columns)), ..self.clone() }
+    }
+}
+
 /// One live Parquet file.
 #[derive(Debug, Clone)]
 pub struct DataFile {

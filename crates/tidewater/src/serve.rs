@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use model::{Clock, SystemClock};
+use query::continuous::Continuum;
 use query::{Engine, EngineConfig};
 use server::auth::Auth;
 use server::{ServerConfig, State};
@@ -94,6 +95,8 @@ pub fn start(settings: &Settings) -> Result<Running> {
         };
         Engine::new(Arc::clone(&store), config).context("cannot start the query engine")
     })?;
+    let engine = Arc::new(engine);
+    let continuum = Arc::new(Continuum::new(Arc::clone(&store), Arc::clone(&engine)));
     let token = if settings.flag("auth.enabled") { Some(admin_token(&root(settings))?) } else { None };
     let config = server_config(settings)?;
     let address = (config.host, config.port);
@@ -110,11 +113,14 @@ pub fn start(settings: &Settings) -> Result<Running> {
     let url = format!("http://{}", listener.local_addr()?);
     let started_us = clock.now_us();
     let supervisor = Supervisor::new(Arc::clone(&clock));
-    timed("tasks", || start_tasks(&supervisor, &store, settings).context("cannot start the background tasks"))?;
+    timed("tasks", || {
+        start_tasks(&supervisor, &store, &continuum, settings).context("cannot start the background tasks")
+    })?;
     let state = Arc::new(State {
         store,
         supervisor,
         engine,
+        continuum,
         clock,
         auth: Auth::new(token.as_deref()),
         config,
@@ -131,7 +137,12 @@ pub fn start(settings: &Settings) -> Result<Running> {
 }
 
 /// Every background task, in the order of their start.
-fn start_tasks(supervisor: &Supervisor, store: &Arc<Store>, settings: &Settings) -> Result<()> {
+fn start_tasks(
+    supervisor: &Supervisor,
+    store: &Arc<Store>,
+    continuum: &Arc<Continuum>,
+    settings: &Settings,
+) -> Result<()> {
     let own = || Arc::clone(store);
     let ms = |key: &str| Duration::from_millis(settings.integer(key));
     let shared = store.shared();
@@ -154,6 +165,16 @@ fn start_tasks(supervisor: &Supervisor, store: &Arc<Store>, settings: &Settings)
             None => Ok(()), // one that was asked for is under way
         }
     })?;
+    if settings.flag("continuous_queries.enabled") {
+        let working = Arc::clone(continuum);
+        supervisor.spawn("continuous-queries", ms("continuous_queries.check_interval_ms"), move |now| match working
+            .run_due(now)
+        {
+            Ok(_) => Ok(()),
+            Err(query::Error::Store(error)) => Err(error),
+            Err(error) => Err(store::Error::Refused(error.to_string())),
+        })?;
+    }
     if settings.flag("retention.enabled") {
         let working = own();
         let every_us = settings.integer("retention.interval") as i64 * 1_000_000;
@@ -195,11 +216,11 @@ impl Running {
         let _ = self.runtime.block_on(&mut self.accepting);
         self.runtime.shutdown_timeout(Duration::from_secs(5));
         self.state.supervisor.stop();
-        let Some(State { store, engine, .. }) = Arc::into_inner(self.state) else {
+        let Some(State { store, engine, continuum, .. }) = Arc::into_inner(self.state) else {
             tracing::warn!("a request still holds the server; its rows are in the log");
             return;
         };
-        drop(engine);
+        drop((continuum, engine));
         // queries that were cut may take a moment to let go
         let began = Instant::now();
         let mut store = store;

@@ -181,6 +181,18 @@ pub const SETTINGS: &[Setting] = &[
         doc: "how often it is looked whether a policy is due",
     },
     Setting {
+        key: "continuous_queries.enabled",
+        kind: Kind::Bool,
+        default: "true",
+        doc: "run active continuous queries in the background; without it only when asked over HTTP",
+    },
+    Setting {
+        key: "continuous_queries.check_interval_ms",
+        kind: Kind::Integer { min: 100, max: 3_600_000 },
+        default: "1000",
+        doc: "how often it is looked whether a continuous query is due",
+    },
+    Setting {
         key: "delete.max_rows_per_delete",
         kind: Kind::Integer { min: 0, max: 1 << 50 },
         default: "0",

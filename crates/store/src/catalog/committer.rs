@@ -51,6 +51,10 @@ pub struct Replacement {
     pub files: Vec<NewDataFile>,
     /// What becomes of their rows.
     pub kind: ReplacementKind,
+    /// Columns whose types the new files fix.
+    pub columns: Vec<ColumnId>,
+    /// Done in the same commit.
+    pub also: Option<Aside>,
     /// The fencing token of the lock under which this was made; the commit ends it.
     pub token: u64,
     /// The job whose record this commit belongs to.
@@ -62,8 +66,11 @@ pub struct Replacement {
 pub enum ReplacementKind {
     /// Every row is in one of the new files.
     Merge,
-    /// So many rows are in none of them.
-    Delete { rows: u64 },
+    /// So many rows are in none of them; continuous queries may have to know.
+    Delete { rows: u64, touches: bool },
+    /// The first `fresh` files hold `rows` new rows of a continuous query in a range of time (to the
+    /// first instant after it), for a table of this epoch; the others are what was left of the ended.
+    Output { rows: u64, fresh: usize, epoch: u64, range: (i64, i64) },
 }
 
 type Reply<T> = SyncSender<Result<T>>;
@@ -105,6 +112,12 @@ pub enum Job {
 
 /// Work on the catalog that no View shows.
 pub struct Aside(Box<dyn FnOnce(&Lake) -> Result<()> + Send>);
+
+impl Aside {
+    pub fn new(work: impl FnOnce(&Lake) -> Result<()> + Send + 'static) -> Self {
+        Self(Box::new(work))
+    }
+}
 
 impl std::fmt::Debug for Aside {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -150,10 +163,10 @@ impl Committer {
     /// Runs `work` on the catalog's connection and gives its result once it is committed.
     pub fn aside<T: Send + 'static>(&self, work: impl FnOnce(&Lake) -> Result<T> + Send + 'static) -> Result<T> {
         let (send, value) = sync_channel(1);
-        let work = Aside(Box::new(move |lake| {
+        let work = Aside::new(move |lake| {
             let _ = send.try_send(work(lake)?);
             Ok(())
-        }));
+        });
         self.wait(|reply| Job::Aside { work, reply })?;
         value.recv().map_err(|_| Error::Inconsistent("work on the catalog left no answer".into()))
     }
@@ -305,7 +318,7 @@ impl Worker {
             }
             Job::DropTable { table, reply } => (self.drop_table(draft, working, table), done_with(reply, ())),
             Job::Flush { table, reply } => (self.flush(draft, working, table), done_with(reply, ())),
-            Job::Replace { replacement, reply } => (self.replace(draft, working, &replacement), done_with(reply, ())),
+            Job::Replace { replacement, reply } => (self.replace(draft, working, replacement), done_with(reply, ())),
             Job::Expire { oldest_us, reply } => {
                 without_effects(self.lake.expire(oldest_us, self.shared.clock.now_us()), reply)
             }
@@ -475,7 +488,7 @@ impl Worker {
                 lsn_min: file.lsn_min,
                 lsn_max: file.lsn_max,
                 run: run.unwrap_or(id),
-                producer: 0,
+                producer: file.producer,
                 time_min: file.time_min,
                 time_max: file.time_max,
                 sort_key: file.sort_key.clone(),
@@ -485,18 +498,41 @@ impl Worker {
         Ok(added)
     }
 
-    fn replace(&self, draft: &mut Draft, working: &mut View, replacement: &Replacement) -> Result<Effects> {
-        let Replacement { table: id, ended, files, kind, token, job } = replacement;
-        locks::fence(&self.lake.connection, *token)?;
-        let Some(table) = working.tables.get(id).cloned() else {
+    fn replace(&self, draft: &mut Draft, working: &mut View, replacement: Replacement) -> Result<Effects> {
+        let Replacement { table: id, ended, files, kind, columns, also, token, job } = replacement;
+        locks::fence(&self.lake.connection, token)?;
+        let Some(table) = working.tables.get(&id).cloned() else {
             return Err(Error::Inconsistent(format!("table {id} ended while its files were merged")));
         };
-        self.lake.end_files(draft, *id, ended, *kind)?;
-        if let ReplacementKind::Delete { rows } = kind {
-            self.lake.record_job(job, *rows)?;
+        let gone: Vec<&Arc<DataFile>> = table.files.iter().filter(|f| ended.contains(&f.id)).collect();
+        let hull = gone.iter().map(|f| (f.time_min, f.time_max)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        self.lake.end_files(draft, id, &ended, kind)?;
+        let mut fresh = 0;
+        match kind {
+            ReplacementKind::Merge => {}
+            ReplacementKind::Delete { rows, touches } => {
+                self.lake.record_job(&job, rows)?;
+                if let Some(hull) = hull.filter(|_| touches) {
+                    self.lake.touch(id, hull)?;
+                }
+            }
+            ReplacementKind::Output { rows, fresh: new, epoch, range } => {
+                if rows > 0 && table.info.epoch != epoch {
+                    return Err(Error::Churn(table.info.name.to_string()));
+                }
+                fresh = new;
+                self.lake.record_job(&job, rows)?;
+                self.lake.touch(id, (range.0, range.1 - 1))?;
+                self.lake.persist_columns(id, &columns)?;
+            }
         }
-        let added = self.add_files(draft, &table.info, files, |_| 0)?;
-        let (id, ended) = (*id, ended.iter().copied().collect::<HashSet<u64>>());
+        if let Some(also) = also {
+            (also.0)(&self.lake)?;
+        }
+        let (new, left) = files.split_at(fresh);
+        let mut added = self.add_files(draft, &table.info, new, |file| file.rows)?;
+        added.extend(self.add_files(draft, &table.info, left, |_| 0)?);
+        let ended: HashSet<u64> = ended.into_iter().collect();
         let shared = Arc::clone(&self.shared);
         let mut effects: Effects = Vec::new();
         apply_to(working, &mut effects, move |view| {
@@ -506,6 +542,9 @@ impl Worker {
             left.extend(added.iter().cloned());
             table.file_rows = left.iter().map(|f| f.rows).sum();
             table.files = left;
+            if !columns.is_empty() {
+                table.info = Arc::new(table.info.with_persisted(&columns));
+            }
             shared.retire(gone);
         });
         Ok(effects)

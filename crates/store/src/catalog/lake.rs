@@ -243,10 +243,12 @@ impl Lake {
             }
         }
         let change = match kind {
-            ReplacementKind::Delete { .. } => "deleted_from_table",
             ReplacementKind::Merge => "merge_adjacent",
+            _ => "deleted_from_table",
         };
-        draft.changes.insert(format!("{change}:{table}"));
+        if !files.is_empty() {
+            draft.changes.insert(format!("{change}:{table}"));
+        }
         Ok(())
     }
 
@@ -293,10 +295,11 @@ impl Lake {
         let sort_key = serde_json::to_string(&file.sort_key).map_err(|e| Error::Inconsistent(e.to_string()))?;
         let bounds = serde_json::to_string(&file.bounds).map_err(|e| Error::Inconsistent(e.to_string()))?;
         self.run(
-            "INSERT INTO tw_file VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tw_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 id,
                 run.unwrap_or(id),
+                file.producer,
                 file.lsn_min.0,
                 file.lsn_max.0,
                 file.crc32c,

@@ -433,7 +433,9 @@ fn a_commit_whose_lock_was_lost_is_refused() {
         table: table.info.id,
         ended: table.files.iter().map(|f| f.id).collect(),
         files: Vec::new(),
-        kind: crate::catalog::ReplacementKind::Delete { rows: 2 },
+        kind: crate::catalog::ReplacementKind::Delete { rows: 2, touches: true },
+        columns: Vec::new(),
+        also: None,
         token: held.token(),
         job: "slow".into(),
     };

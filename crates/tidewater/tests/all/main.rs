@@ -3,6 +3,7 @@
 mod api;
 mod clients;
 mod compaction;
+mod continuous;
 mod crash;
 mod deletes;
 mod faults;
