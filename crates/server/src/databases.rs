@@ -1,16 +1,21 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
-use model::{Code, DatabaseName};
+use model::{Code, ColumnType, DatabaseName, ItemName};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use store::View;
+use store::jobs::{Asked, Handle};
 use store::view::{Database, Table};
 
+use crate::auth::ADMIN;
 use crate::error::ApiError;
+use crate::jobs::{self, Waiting};
 use crate::state::{Shared, blocking};
 use crate::time::rfc3339;
 
@@ -95,4 +100,111 @@ pub async fn measurements(
     }
     let elapsed = started.elapsed().as_secs_f64() * 1e3;
     Ok(Json(json!({"success": true, "count": list.len(), "measurements": list, "execution_time_ms": elapsed})))
+}
+
+/// What must be said before something goes for good.
+#[derive(Debug, Default, Deserialize)]
+pub struct Confirm {
+    #[serde(default)]
+    confirm: bool,
+}
+
+impl Confirm {
+    fn check(&self, what: &str) -> Result<(), ApiError> {
+        let message = format!("{what} goes with all its rows: send ?confirm=true to drop it");
+        if self.confirm { Ok(()) } else { Err(ApiError::new(Code::InvalidParameter, message)) }
+    }
+}
+
+fn found_table(view: &View, database: &str, measurement: &str) -> Result<Arc<Table>, ApiError> {
+    found(view, database)?;
+    view.table(database, measurement).cloned().ok_or_else(|| {
+        ApiError::new(Code::TableNotFound, format!("measurement {measurement:?} does not exist in {database:?}"))
+    })
+}
+
+/// `DELETE /api/v1/databases/{name}?confirm=true`
+pub async fn drop_database(
+    Extract(state): Extract<Shared>,
+    Path(name): Path<String>,
+    Query(confirm): Query<Confirm>,
+) -> Result<Json<Value>, ApiError> {
+    let id = found(&state.store.view(), &name)?.id;
+    confirm.check(&format!("database {name:?}"))?;
+    blocking(move || Ok(state.store.drop_database(id)?)).await?;
+    Ok(Json(json!({"success": true, "message": format!("database {name:?} is dropped")})))
+}
+
+/// `DELETE /api/v1/databases/{name}/measurements/{measurement}?confirm=true`
+pub async fn drop_table(
+    Extract(state): Extract<Shared>,
+    Path((name, measurement)): Path<(String, String)>,
+    Query(confirm): Query<Confirm>,
+) -> Result<Json<Value>, ApiError> {
+    let table = found_table(&state.store.view(), &name, &measurement)?;
+    confirm.check(&format!("measurement {measurement:?}"))?;
+    blocking(move || Ok(state.store.drop_table(table.info.id)?)).await?;
+    Ok(Json(json!({"success": true, "message": format!("measurement {measurement:?} is dropped")})))
+}
+
+/// The new name of a measurement.
+#[derive(Debug, Deserialize)]
+pub struct Rename {
+    name: String,
+}
+
+/// `POST /api/v1/databases/{name}/measurements/{measurement}/rename`
+pub async fn rename(
+    Extract(state): Extract<Shared>,
+    Path((name, measurement)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let rename: Rename = serde_json::from_slice(&body)
+        .map_err(|e| ApiError::new(Code::InvalidBody, format!("the body is not of the form {{\"name\": …}}: {e}")))?;
+    let wanted = ItemName::new("table", &rename.name)?;
+    let table = found_table(&state.store.view(), &name, &measurement)?;
+    blocking(move || Ok(state.store.rename_table(table.info.id, wanted)?)).await?;
+    Ok(Json(json!({"success": true, "database": name, "measurement": rename.name})))
+}
+
+/// The new type of a column.
+#[derive(Debug, Deserialize)]
+pub struct Retype {
+    column: String,
+    #[serde(rename = "type")]
+    ty: String,
+}
+
+/// `POST /api/v1/databases/{name}/measurements/{measurement}/retype`, a job
+pub async fn retype(
+    Extract(state): Extract<Shared>,
+    Path((name, measurement)): Path<(String, String)>,
+    Query(waiting): Query<Waiting>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let retype: Retype = serde_json::from_slice(&body).map_err(|e| {
+        ApiError::new(Code::InvalidBody, format!("the body is not of the form {{\"column\": …, \"type\": …}}: {e}"))
+    })?;
+    let ty = match retype.ty.to_ascii_lowercase().as_str() {
+        "float64" | "double" | "float" => ColumnType::Float64,
+        "string" | "varchar" | "utf8" | "text" => ColumnType::Utf8,
+        other => {
+            let message = format!("type {other:?} is neither float64 nor string");
+            return Err(ApiError::new(Code::InvalidParameter, message));
+        }
+    };
+    let table = found_table(&state.store.view(), &name, &measurement)?;
+    let asked = Asked {
+        kind: "retype",
+        database: Some(name),
+        measurement: Some(measurement),
+        detail: json!({"column": retype.column, "type": retype.ty}),
+        owner: ADMIN.into(),
+    };
+    let owned = Arc::clone(&state);
+    let work = move |job: &Handle| {
+        let done = owned.store.retype(table.info.id, &retype.column, ty, job)?;
+        Ok(json!({"success": true, "rewritten_files": done.files, "rewritten_rows": done.rows}))
+    };
+    jobs::run(&state, asked, waiting.at_once, work).await
 }

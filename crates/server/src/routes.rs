@@ -3,7 +3,7 @@ use axum::extract::{DefaultBodyLimit, Request, State as Extract};
 use axum::http::{HeaderValue, Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{self, get, post};
 use model::Code;
 
 use crate::error::ApiError;
@@ -27,7 +27,10 @@ pub fn router(state: Shared) -> Router {
         .route("/api/v1/query/arrow", post(query::arrow))
         .route("/api/v1/measurements", get(databases::measurements))
         .route("/api/v1/databases", get(databases::list).post(databases::create))
-        .route("/api/v1/databases/{name}", get(databases::one))
+        .route("/api/v1/databases/{name}", get(databases::one).delete(databases::drop_database))
+        .route("/api/v1/databases/{name}/measurements/{measurement}", routing::delete(databases::drop_table))
+        .route("/api/v1/databases/{name}/measurements/{measurement}/rename", post(databases::rename))
+        .route("/api/v1/databases/{name}/measurements/{measurement}/retype", post(databases::retype))
         .route("/api/v1/databases/{name}/measurements", get(databases::measurements_of))
         .route("/api/v1/delete", post(delete::rows))
         .route("/api/v1/delete/config", get(delete::config))

@@ -310,7 +310,7 @@ fn run(
     drop(view);
     let last = candidate.inputs.iter().map(|f| f.lsn_max.0).max().unwrap_or_default();
     let name = format!("{}{last:016x}-{}", candidate.interval.folder(), &random::uuid()[..8]);
-    let file = merge(&folder, &name, &schema, &candidate.inputs, None)?;
+    let file = merge(&folder, &name, &schema, &candidate.inputs, &[], None)?;
     failpoint::hit("compact.output_written");
     let (path, bytes) = (folder.join(&file.path), file.bytes);
     let replacement = Replacement {

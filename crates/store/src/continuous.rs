@@ -489,7 +489,7 @@ impl Store {
                 let time = table.info.schema.find(TIME).map(|c| c.id);
                 let outside = |batch: &RecordBatch| Ok(outside(batch, time, range));
                 let inputs = [Arc::clone(file)];
-                let new = merge(&folder, &name, &table.info.schema, &inputs, Some(&outside))
+                let new = merge(&folder, &name, &table.info.schema, &inputs, &[], Some(&outside))
                     .map_err(|e| crate::rewrite::damaged(file, e))?;
                 written.push(folder.join(&new.path));
                 if new.rows > 0 {

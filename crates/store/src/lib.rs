@@ -3,6 +3,8 @@
 //!
 //! The modules stand in the order in which data meets them.
 
+/// Ends, names and column types of tables.
+pub mod alter;
 /// The DuckLake catalog.
 pub mod catalog;
 /// Small files to large ones.

@@ -44,7 +44,8 @@ impl<E: Into<Error>> From<E> for MergeError {
 pub type Keep<'a> = &'a dyn Fn(&RecordBatch) -> Result<BooleanArray>;
 
 /// Merges `inputs`, which stand in the order of their rows' LSNs, into one file `name` (without
-/// `.parquet`) below `folder`; with `keep` only the rows that it lets stay.
+/// `.parquet`) below `folder`; with `keep` only the rows that it lets stay. Columns that `moved` names
+/// (old, new) are written under their new ids, with their new types.
 ///
 /// # Errors
 /// An input cannot be read, or the output not written; no output is left then.
@@ -53,16 +54,17 @@ pub fn merge(
     name: &str,
     schema: &TableSchema,
     inputs: &[Arc<DataFile>],
+    moved: &[(ColumnId, ColumnId)],
     keep: Option<Keep<'_>>,
 ) -> Result<NewDataFile, MergeError> {
     let cells_a_row = inputs.len() * schema.columns().len();
     let batch_rows = (HELD_CELLS / cells_a_row.max(1)).clamp(16, BATCH_ROWS);
     let opened: Vec<(&Arc<DataFile>, ParquetRecordBatchReader)> =
         inputs.iter().map(|input| Ok((input, open(folder, input, batch_rows)?))).collect::<Result<_, MergeError>>()?;
-    let layout = Arc::new(Layout::new(schema, &opened)?);
+    let layout = Arc::new(Layout::new(schema, &opened, moved)?);
     let mut runs = opened
         .into_iter()
-        .map(|(input, reader)| Run::new(input, reader, Arc::clone(&layout), keep))
+        .map(|(input, reader)| Run::new(input, reader, Arc::clone(&layout), moved, keep))
         .collect::<Result<Vec<_>, _>>()?;
     let path = format!("{name}.parquet");
     let target = folder.join(&path);
@@ -115,8 +117,12 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(schema: &TableSchema, inputs: &[(&Arc<DataFile>, ParquetRecordBatchReader)]) -> Result<Self> {
-        let held: Vec<Vec<ColumnId>> = inputs.iter().map(|(_, r)| column_ids(r)).collect::<Result<_>>()?;
+    fn new(
+        schema: &TableSchema,
+        inputs: &[(&Arc<DataFile>, ParquetRecordBatchReader)],
+        moved: &[(ColumnId, ColumnId)],
+    ) -> Result<Self> {
+        let held: Vec<Vec<ColumnId>> = inputs.iter().map(|(_, r)| column_ids(r, moved)).collect::<Result<_>>()?;
         let is_held = |id: ColumnId| held.iter().any(|ids| ids.contains(&id));
         // a column that ended held only nulls
         let columns: Vec<Column> = schema.columns().iter().filter(|c| is_held(c.id)).cloned().collect();
@@ -171,9 +177,11 @@ impl Layout {
     }
 }
 
-fn column_ids(reader: &ParquetRecordBatchReader) -> Result<Vec<ColumnId>> {
+/// The column of each field of an input, under its new id.
+fn column_ids(reader: &ParquetRecordBatchReader, moved: &[(ColumnId, ColumnId)]) -> Result<Vec<ColumnId>> {
     use arrow::array::RecordBatchReader;
-    let ids: Option<Vec<ColumnId>> = reader.schema().fields().iter().map(file::column_id).collect();
+    let renamed = |id: ColumnId| moved.iter().find(|(old, _)| *old == id).map_or(id, |(_, new)| *new);
+    let ids: Option<Vec<ColumnId>> = reader.schema().fields().iter().map(|f| file::column_id(f).map(renamed)).collect();
     ids.ok_or_else(|| Error::Inconsistent("a data file has a column without a field id".into()))
 }
 
@@ -192,9 +200,10 @@ impl<'a> Run<'a> {
         input: &DataFile,
         reader: ParquetRecordBatchReader,
         layout: Arc<Layout>,
+        moved: &[(ColumnId, ColumnId)],
         keep: Option<Keep<'a>>,
     ) -> Result<Self, MergeError> {
-        let held = column_ids(&reader)?;
+        let held = column_ids(&reader, moved)?;
         let is_sorted = layout.is_sorted(&held, &input.sort_key);
         Ok(Self { file: input.id, reader, layout, held, is_sorted, keep })
     }

@@ -146,7 +146,7 @@ impl Store {
             let below = file.path.rfind('/').map_or("", |slash| &file.path[..=slash]);
             let survivors = |batch: &RecordBatch| Ok(complement(&filter.mask(&narrow(batch, schema, filter)?)?));
             let inputs = [Arc::clone(file)];
-            let new = merge(folder, &format!("{below}{name}"), schema, &inputs, Some(&survivors))
+            let new = merge(folder, &format!("{below}{name}"), schema, &inputs, &[], Some(&survivors))
                 .map_err(|e| damaged(file, e))?;
             written.push(folder.join(&new.path));
             if new.rows + rows != file.rows {

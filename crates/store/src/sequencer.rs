@@ -266,10 +266,9 @@ fn apply_groups(shared: &Shared, groups: &Receiver<Vec<Applied>>) {
         let mut touched = Vec::new();
         shared.publish(|view| {
             for applied in &mut group {
-                let bytes = applied.pending.bytes;
                 let rows: usize = applied.pending.parts.iter().map(|p| p.rows).sum();
                 for part in std::mem::take(&mut applied.pending.parts) {
-                    let share = bytes * part.rows / rows.max(1);
+                    let share = part.bytes(); // their sum was reserved
                     touched.push(part.table);
                     if apply_part(view, applied.lsn, part, share).is_none() {
                         shared.release(share); // the table ended after the record was numbered

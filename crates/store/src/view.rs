@@ -117,6 +117,12 @@ impl View {
         self.tables.get_mut(&id).map(Arc::make_mut)
     }
 
+    /// Changes one database in place; `None` when it has ended.
+    pub(crate) fn edit_database(&mut self, id: DatabaseId) -> Option<&mut Database> {
+        let key = self.databases.iter().find(|(_, d)| d.id == id).map(|(key, _)| Arc::clone(key))?;
+        self.databases.get_mut(&key).map(Arc::make_mut)
+    }
+
     /// The database that a table belongs to.
     pub fn database_of(&self, table: &TableInfo) -> Option<&Arc<Database>> {
         self.databases.values().find(|d| d.id == table.database)

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use model::schema::Change;
 use model::{
-    Code, Column, ColumnId, ColumnType, DatabaseName, ItemName, Lsn, Role, TableId, TableMode, TableSchema, fold,
-    limits,
+    Code, Column, ColumnId, ColumnType, DatabaseId, DatabaseName, ItemName, Lsn, Role, TableId, TableMode, TableSchema,
+    fold, limits,
 };
 
 use super::lake::{Draft, Lake};
@@ -73,6 +73,20 @@ pub enum ReplacementKind {
     Output { rows: u64, fresh: usize, epoch: u64, range: (i64, i64) },
 }
 
+/// A column of a table under another type, and the files that hold it so.
+#[derive(Debug)]
+pub struct Retype {
+    pub table: TableId,
+    pub from: ColumnId,
+    /// With a reserved id.
+    pub column: Column,
+    pub ended: Vec<u64>,
+    pub files: Vec<NewDataFile>,
+    /// Every file that was looked at: the others may hold the old column.
+    pub seen: HashSet<u64>,
+    pub token: u64,
+}
+
 type Reply<T> = SyncSender<Result<T>>;
 
 /// One piece of work for the catalog.
@@ -89,6 +103,19 @@ pub enum Job {
     },
     DropTable {
         table: TableId,
+        reply: Reply<()>,
+    },
+    DropDatabase {
+        database: DatabaseId,
+        reply: Reply<()>,
+    },
+    RenameTable {
+        table: TableId,
+        name: ItemName,
+        reply: Reply<()>,
+    },
+    Retype {
+        retype: Retype,
         reply: Reply<()>,
     },
     Flush {
@@ -317,6 +344,13 @@ impl Worker {
                 (outcome, done_with(reply, now))
             }
             Job::DropTable { table, reply } => (self.drop_table(draft, working, table), done_with(reply, ())),
+            Job::DropDatabase { database, reply } => {
+                (self.drop_database(draft, working, database), done_with(reply, ()))
+            }
+            Job::RenameTable { table, name, reply } => {
+                (self.rename_table(draft, working, table, &name), done_with(reply, ()))
+            }
+            Job::Retype { retype, reply } => (self.retype(draft, working, retype), done_with(reply, ())),
             Job::Flush { table, reply } => (self.flush(draft, working, table), done_with(reply, ())),
             Job::Replace { replacement, reply } => (self.replace(draft, working, replacement), done_with(reply, ())),
             Job::Expire { oldest_us, reply } => {
@@ -452,17 +486,89 @@ impl Worker {
         if working.tables.contains_key(&table) {
             self.lake.drop_table(draft, table)?;
             let shared = Arc::clone(&self.shared);
+            effects.push(Box::new({
+                let shared = Arc::clone(&shared);
+                // a flush of it that is under way fails: nobody else gives its memory back
+                move |view| shared.release(view.tables.get(&table).map_or(0, |t| t.hot.bytes()))
+            }));
             apply_to(working, &mut effects, move |view| {
                 let Some(gone) = view.tables.remove(&table) else { return };
                 shared.retire(gone.files.iter().cloned());
-                let names: Vec<_> = view.databases.iter().map(|(k, d)| (k.clone(), d.id)).collect();
-                for (key, _) in names.into_iter().filter(|(_, id)| *id == gone.info.database) {
-                    if let Some(database) = view.databases.get_mut(&key) {
-                        Arc::make_mut(database).tables.remove(fold(&gone.info.name).as_str());
-                    }
+                if let Some(database) = view.edit_database(gone.info.database) {
+                    database.tables.remove(fold(&gone.info.name).as_str());
                 }
             });
         }
+        Ok(effects)
+    }
+
+    fn drop_database(&self, draft: &mut Draft, working: &mut View, database: DatabaseId) -> Result<Effects> {
+        let mut effects: Effects = Vec::new();
+        let Some(known) = working.databases.values().find(|d| d.id == database).cloned() else { return Ok(effects) };
+        for table in known.tables.values() {
+            effects.extend(self.drop_table(draft, working, *table)?);
+        }
+        self.lake.drop_database(draft, database)?;
+        let key = fold(&known.name);
+        apply_to(working, &mut effects, move |view| {
+            view.databases.remove(key.as_str());
+        });
+        Ok(effects)
+    }
+
+    fn rename_table(&self, draft: &mut Draft, working: &mut View, table: TableId, name: &ItemName) -> Result<Effects> {
+        let known = working.tables.get(&table).cloned();
+        let known = known.ok_or_else(|| Error::Inconsistent(format!("table {table} has ended")))?;
+        let owner = working.databases.values().find(|d| d.id == known.info.database);
+        let taken = owner.and_then(|d| d.tables.get(fold(name.as_str()).as_str()));
+        if taken.is_some_and(|id| *id != table) {
+            return Err(Error::NameTaken(name.to_string()));
+        }
+        self.lake.rename_table(draft, table, name.as_str())?;
+        let (before, after) = (fold(&known.info.name), name.shared());
+        let mut effects: Effects = Vec::new();
+        apply_to(working, &mut effects, move |view| {
+            let Some(table) = view.edit(table) else { return };
+            // requests on their way are resolved again: they meant a table of the old name
+            let epoch = table.info.epoch + 1;
+            let info = TableInfo { name: Arc::clone(&after), epoch, ..TableInfo::clone(&table.info) };
+            let (id, database) = (info.id, info.database);
+            table.info = Arc::new(info);
+            if let Some(database) = view.edit_database(database) {
+                database.tables.remove(before.as_str());
+                database.tables.insert(fold(&after).into(), id);
+            }
+        });
+        Ok(effects)
+    }
+
+    fn retype(&self, draft: &mut Draft, working: &mut View, retype: Retype) -> Result<Effects> {
+        let Retype { table: id, from, column, ended, files, seen, token } = retype;
+        let table = working.tables.get(&id).cloned();
+        let table = table.ok_or_else(|| Error::Inconsistent(format!("table {id} has ended")))?;
+        // a sealed generation will be a file of the old column, unless this is tried again
+        if table.hot.sealed.is_some() || table.files.iter().any(|f| !seen.contains(&f.id)) {
+            return Err(Error::Churn(table.info.name.to_string()));
+        }
+        locks::fence(&self.lake.connection, token)?;
+        self.lake.end_files(draft, id, &ended, ReplacementKind::Merge)?;
+        self.lake.take_over(draft, id, from, &column)?;
+        let added = self.add_files(draft, &table.info, &files, |_| 0)?;
+        let mut columns = table.info.schema.columns().to_vec();
+        columns.retain(|c| c.id != from);
+        columns.push(column.clone());
+        columns.sort_by_key(|c| c.id);
+        let mut casts = Vec::clone(&table.info.casts);
+        casts.push((from, column.id, column.ty));
+        let (schema, casts) = (Arc::new(TableSchema::new(columns)), Arc::new(casts));
+        let info = Arc::new(TableInfo { schema, casts, epoch: table.info.epoch + 1, ..TableInfo::clone(&table.info) });
+        let ended: HashSet<u64> = ended.into_iter().collect();
+        let shared = Arc::clone(&self.shared);
+        let mut effects: Effects = Vec::new();
+        apply_to(working, &mut effects, move |view| {
+            replace_info(view, &info);
+            exchange(view, &shared, id, &ended, &added);
+        });
         Ok(effects)
     }
 
@@ -536,16 +642,11 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let mut effects: Effects = Vec::new();
         apply_to(working, &mut effects, move |view| {
+            exchange(view, &shared, id, &ended, &added);
             let Some(table) = view.edit(id) else { return };
-            let (gone, mut left): (imbl::Vector<_>, imbl::Vector<_>) =
-                table.files.iter().cloned().partition(|f| ended.contains(&f.id));
-            left.extend(added.iter().cloned());
-            table.file_rows = left.iter().map(|f| f.rows).sum();
-            table.files = left;
             if !columns.is_empty() {
                 table.info = Arc::new(table.info.with_persisted(&columns));
             }
-            shared.retire(gone);
         });
         Ok(effects)
     }
@@ -578,6 +679,17 @@ type Effects = Vec<Box<dyn Fn(&mut View)>>;
 fn apply_to(working: &mut View, effects: &mut Effects, change: impl Fn(&mut View) + 'static) {
     change(working);
     effects.push(Box::new(change));
+}
+
+/// Puts files in the place of others.
+fn exchange(view: &mut View, shared: &Shared, table: TableId, ended: &HashSet<u64>, added: &[Arc<DataFile>]) {
+    let Some(table) = view.edit(table) else { return };
+    let (gone, mut left): (imbl::Vector<_>, imbl::Vector<_>) =
+        table.files.iter().cloned().partition(|f| ended.contains(&f.id));
+    left.extend(added.iter().cloned());
+    table.file_rows = left.iter().map(|f| f.rows).sum();
+    table.files = left;
+    shared.retire(gone);
 }
 
 /// Puts a new schema in place; hot rows of a column that gave way move to its successor.
@@ -623,6 +735,9 @@ fn refuse(job: Job, error: Error) {
     match job {
         Job::Define { reply, .. }
         | Job::DropTable { reply, .. }
+        | Job::DropDatabase { reply, .. }
+        | Job::RenameTable { reply, .. }
+        | Job::Retype { reply, .. }
         | Job::Flush { reply, .. }
         | Job::Replace { reply, .. }
         | Job::Aside { reply, .. } => {

@@ -168,8 +168,56 @@ impl Lake {
     }
 
     pub(super) fn next_column_id(&self, table: TableId) -> Result<ColumnId> {
-        let sql = "SELECT coalesce(max(column_id), 0) + 1 FROM ducklake_column WHERE table_id = ?";
+        // ended columns have left the first, reserved ones stand in the second alone
+        let sql = "SELECT max((SELECT coalesce(max(column_id), 0) FROM ducklake_column WHERE table_id = ?1),
+            (SELECT coalesce(max(column_id), 0) FROM tw_column WHERE table_id = ?1)) + 1";
         Ok(ColumnId(self.connection.prepare_cached(sql)?.query_row([table.0], |r| r.get(0))?))
+    }
+
+    /// An id that no other column of the table will get.
+    pub(crate) fn reserve_column(&self, table: TableId) -> Result<ColumnId> {
+        let id = self.next_column_id(table)?;
+        self.run("INSERT INTO tw_column VALUES (?, ?, 'none', 0, 0)", params![table.0, id.0])?;
+        Ok(id)
+    }
+
+    /// Puts a column with a reserved id in the place of another of its name.
+    pub(super) fn take_over(
+        &self,
+        draft: &mut Draft,
+        table: TableId,
+        from: ColumnId,
+        to: &model::Column,
+    ) -> Result<()> {
+        self.run("DELETE FROM tw_column WHERE table_id = ? AND column_id = ?", params![table.0, to.id.0])?;
+        self.end_column(draft, table, from, to.id)?;
+        self.add_column(draft, table, to)
+    }
+
+    pub(super) fn drop_database(&self, draft: &mut Draft, database: DatabaseId) -> Result<()> {
+        self.run(
+            "UPDATE ducklake_schema SET end_snapshot = ? WHERE schema_id = ? AND end_snapshot IS NULL",
+            params![draft.snapshot, database.0],
+        )?;
+        draft.is_ddl = true;
+        draft.changes.insert(format!("dropped_schema:{}", database.0));
+        Ok(())
+    }
+
+    /// Ends the table's row and begins another with the same id and folder.
+    pub(super) fn rename_table(&self, draft: &mut Draft, table: TableId, name: &str) -> Result<()> {
+        self.run(
+            "INSERT INTO ducklake_table SELECT table_id, table_uuid, ?1, NULL, schema_id, ?2, path, path_is_relative
+             FROM ducklake_table WHERE table_id = ?3 AND end_snapshot IS NULL",
+            params![draft.snapshot, name, table.0],
+        )?;
+        self.run(
+            "UPDATE ducklake_table SET end_snapshot = ?1
+             WHERE table_id = ?2 AND end_snapshot IS NULL AND NOT (table_name = ?3 AND begin_snapshot = ?1)",
+            params![draft.snapshot, table.0, name],
+        )?;
+        draft.alter(table, format!("altered_table:{table}"));
+        Ok(())
     }
 
     pub(super) fn add_column(&self, draft: &mut Draft, table: TableId, column: &model::Column) -> Result<()> {

@@ -13,3 +13,4 @@ mod operation;
 mod queries;
 mod retention;
 mod supervision;
+mod tables;

@@ -1,0 +1,135 @@
+//! Ends, names and column types of tables, under running writes.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::harness::{DEADLINE, Server, folder, python};
+
+const TABLE: &str = "/api/v1/databases/default/measurements/cpu";
+
+fn post(server: &Server, path: &str, body: Value) -> crate::harness::Reply {
+    server.send("POST", path, &[], body.to_string().as_bytes())
+}
+
+#[test]
+fn t55_a_dropped_table_and_database_stay_away_and_later_rows_are_new_ones() {
+    let dir = folder();
+    let mut server = Server::start(dir.path(), &[]);
+    server.lines("cpu v=1i 1\ncpu v=2i 2\nmem v=1i 1");
+    server.flush();
+    server.lines("cpu v=3i 3");
+    assert_eq!(server.send("DELETE", TABLE, &[], b"").status, 400, "it must be confirmed");
+    assert_eq!(server.rows("SELECT count(*) FROM cpu"), json!([[3]]));
+    let hot = |server: &Server| {
+        let text = String::from_utf8(server.get("/metrics").body).expect("text");
+        let line = text.lines().find(|l| l.starts_with("tidewater_hot_bytes ")).expect("the gauge").to_owned();
+        line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).expect("a number")
+    };
+    assert!(hot(&server) > 0.0);
+    assert_eq!(server.send("DELETE", &format!("{TABLE}?confirm=true"), &[], b"").status, 200);
+    assert_eq!(hot(&server), 0.0, "its memory is given back");
+    assert_eq!(server.refusal("SELECT * FROM cpu").1, "table_not_found");
+    server.lines("cpu w=9i 9");
+    server.kill();
+    let mut server = Server::start(dir.path(), &[]);
+    assert_eq!(server.rows("SELECT w FROM cpu"), json!([[9]]), "no old row enters the new table");
+    assert_eq!(server.send("DELETE", "/api/v1/databases/default?confirm=true", &[], b"").status, 200);
+    assert_eq!(server.get("/api/v1/databases").json()["count"], 0);
+    server.lines("mem v=7i 7");
+    server.kill();
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!(server.rows("SELECT v FROM mem"), json!([[7]]));
+    assert_eq!(server.send("DELETE", "/api/v1/databases/absent?confirm=true", &[], b"").status, 404);
+    assert_eq!(server.send("DELETE", &format!("{TABLE}?confirm=true"), &[], b"").status, 404);
+}
+
+#[test]
+fn a_renamed_table_keeps_its_rows_hot_and_in_files() {
+    let dir = folder();
+    let mut server = Server::start(dir.path(), &[]);
+    server.lines("cpu v=1i 1\nmem v=1i 1");
+    server.flush();
+    server.lines("cpu v=2i 2");
+    assert_eq!(post(&server, &format!("{TABLE}/rename"), json!({"name": "mem"})).status, 409);
+    assert_eq!(post(&server, &format!("{TABLE}/rename"), json!({"name": "processor"})).status, 200);
+    assert_eq!(server.rows("SELECT v FROM processor ORDER BY v"), json!([[1], [2]]));
+    assert_eq!(server.refusal("SELECT * FROM cpu").1, "table_not_found");
+    server.lines("cpu v=3i 3\nprocessor v=4i 4");
+    server.kill();
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!(server.rows("SELECT v FROM processor ORDER BY v"), json!([[1], [2], [4]]));
+    assert_eq!(server.rows("SELECT v FROM cpu"), json!([[3]]));
+    server.flush();
+    python("catalog_check.py", &[server.data().to_str().expect("a plain path")]);
+}
+
+#[test]
+fn a_column_changes_its_type_under_running_writes() {
+    let dir = folder();
+    let mut server = Server::start(dir.path(), &["compaction.enabled=false", "ingest.max_buffer_age_ms=100"]);
+    server.lines("cpu,host=a v=1i,w=true 1");
+    server.flush();
+    server.lines("cpu,host=b v=2i,w=false 2");
+    let (stop, written) = (AtomicBool::new(false), AtomicUsize::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let n = written.load(Ordering::Relaxed) + 1;
+                server.lines(&format!("cpu,host=c v={n}i {n}"));
+                written.store(n, Ordering::Relaxed);
+                if n.is_multiple_of(20) {
+                    server.flush();
+                }
+            }
+        });
+        let done = post(&server, &format!("{TABLE}/retype"), json!({"column": "v", "type": "float64"}));
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(done.status, 200, "{done:?}");
+    });
+    let n = written.load(Ordering::Relaxed);
+    let check = |server: &Server| {
+        let seen = server.query("SELECT count(*), count(v), sum(v), max(v) FROM cpu");
+        assert_eq!(seen["data"], json!([[n, n, (n * (n + 1) / 2) as f64, n as f64]]));
+        assert_eq!(seen["types"], json!(["int64", "int64", "float64", "float64"]));
+    };
+    check(&server);
+    let said = post(&server, &format!("{TABLE}/retype"), json!({"column": "w", "type": "string"}));
+    assert_eq!(said.status, 200, "{said:?}");
+    server.lines(&format!("cpu,host=a v=0.5 {}", n + 1));
+    server.kill();
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!(server.rows("SELECT w FROM cpu WHERE w IS NOT NULL ORDER BY w DESC"), json!([["true"], ["false"]]));
+    assert_eq!(server.rows("SELECT sum(v) FROM cpu"), json!([[(n * (n + 1) / 2) as f64 + 0.5]]));
+    server.flush();
+    python("catalog_check.py", &[server.data().to_str().expect("a plain path")]);
+    for (column, ty) in [("v", "int64"), ("host", "string"), ("time", "string"), ("absent", "string"), ("w", "float64")]
+    {
+        let refused = post(&server, &format!("{TABLE}/retype"), json!({"column": column, "type": ty}));
+        assert_eq!(refused.status, 400, "{column} {ty}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_change_of_type_cut_anywhere_is_whole_or_absent() {
+    for (point, kind) in
+        [("retype.rewritten", "int64"), ("retype.commit.before", "int64"), ("retype.commit.after", "float64")]
+    {
+        let dir = folder();
+        let mut server = Server::try_start(dir.path(), &[], &[("TIDEWATER_FAILPOINT", point)]).expect("it starts");
+        server.lines("cpu v=1i 1");
+        server.flush();
+        server.lines("cpu v=2i 2");
+        let body = json!({"column": "v", "type": "float64"}).to_string();
+        assert!(server.try_send("POST", &format!("{TABLE}/retype"), &[], body.as_bytes()).is_err(), "{point}");
+        assert!(server.wait_end(DEADLINE).is_some());
+        let server = Server::start(dir.path(), &[]);
+        let seen = server.query("SELECT sum(v)::BIGINT, max(v) FROM cpu");
+        assert_eq!((&seen["data"][0][0], &seen["types"][1]), (&json!(3), &json!(kind)), "{point}");
+        assert_eq!(
+            post(&server, &format!("{TABLE}/retype"), json!({"column": "v", "type": "string"})).status,
+            200,
+            "{point}"
+        );
+    }
+}
