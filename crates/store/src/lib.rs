@@ -68,6 +68,8 @@ mod shared;
 pub mod supervisor;
 
 mod error;
+#[cfg(test)]
+mod model_tests;
 
 pub use config::{Durability, StoreConfig};
 pub use error::{Error, Result};
