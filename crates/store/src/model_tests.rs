@@ -7,9 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int64Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, UInt32Type};
-use model::{
-    Batch, BatchColumn, Clock, ColumnId, ColumnType, DatabaseName, ItemName, ManualClock, Role, TableMode,
-};
+use model::{Batch, BatchColumn, Clock, ColumnId, ColumnType, DatabaseName, ItemName, ManualClock, Role, TableMode};
 use proptest::prelude::*;
 
 use crate::compact::Scope;
@@ -163,7 +161,8 @@ impl Tried {
         let mut add = |time: ArrayRef, host: Option<ArrayRef>, v: ArrayRef| {
             let time = cast(&time, &DataType::Int64).unwrap();
             let host = host.map(|h| cast(&h, &DataType::Utf8).unwrap());
-            let v = cast(&v, &DataType::Int64).unwrap();
+            // an integer that became a float and then a string is "38.0"
+            let v = cast(&cast(&v, &DataType::Float64).unwrap(), &DataType::Int64).unwrap();
             let (time, v) = (time.as_primitive::<Int64Type>(), v.as_primitive::<Int64Type>());
             let host_of = |i: usize| {
                 let hosts = host.as_ref()?.as_string::<i32>();

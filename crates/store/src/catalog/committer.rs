@@ -138,7 +138,9 @@ pub enum Job {
 }
 
 /// Work on the catalog that no View shows.
-pub struct Aside(Box<dyn FnOnce(&Lake) -> Result<()> + Send>);
+pub struct Aside(Box<AsideWork>);
+
+type AsideWork = dyn FnOnce(&Lake) -> Result<()> + Send;
 
 impl Aside {
     pub fn new(work: impl FnOnce(&Lake) -> Result<()> + Send + 'static) -> Self {
