@@ -26,6 +26,19 @@ pub enum TableMode {
     Last,
 }
 
+impl TableMode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TableMode::Append => "append",
+            TableMode::Last => "last",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [TableMode::Append, TableMode::Last].into_iter().find(|mode| mode.as_str() == text)
+    }
+}
+
 /// One live column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {

@@ -90,7 +90,10 @@ pub fn parse_duration(text: &str) -> Option<i64> {
         };
         let us = match number.parse::<i64>() {
             Ok(whole) => whole.checked_mul(unit_us)?,
-            Err(_) => (number.parse::<f64>().ok()? * unit_us as f64).round() as i64,
+            Err(_) => {
+                let us = (number.parse::<f64>().ok()? * unit_us as f64).round();
+                (us < i64::MAX as f64).then_some(us as i64)?
+            }
         };
         total = total.checked_add(us)?;
         rest = after.trim_start();

@@ -23,6 +23,7 @@ mod lastpoint;
 /// Names that results show: stored case, aliases, DuckDB's names of expressions.
 mod names;
 /// A table of a View as the engine scans it.
+mod points;
 mod provider;
 /// Text to one statement: dialect, folding, rewrites of forms the planner lacks.
 pub mod syntax;

@@ -26,16 +26,18 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
-use model::column::TIME;
-use model::{ColumnType, fold};
+use model::column::{Role, TIME, TIME_NS};
+use model::{ColumnType, TableMode, fold};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY as FIELD_ID;
 use store::hot::Chunk;
+use store::points;
 use store::view::{DataFile, Table};
 
 use crate::adapter::ByFieldId;
 use crate::hot::HotExec;
+use crate::points::{PointOrder, PointsExec};
 
 /// Where plans say that files are; the runtime maps it to the store's folder.
 pub const STORE_URL: &str = "tidewater://store/";
@@ -76,6 +78,92 @@ impl TableScan {
         let Some(pruning) = pruning else { return Ok(files) };
         let keep = pruning.prune(&bounds)?;
         Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(f, _)| Arc::clone(f)).collect())
+    }
+
+    /// Whether a point may have several versions, of which queries see one row.
+    pub fn has_versions(&self) -> bool {
+        self.table.info.mode == TableMode::Last
+            && (self.has_hot() || points::groups(&self.table.files).len() < self.table.files.len())
+    }
+
+    fn order(&self) -> PointOrder {
+        let columns = self.table.info.schema.columns();
+        let tags = columns.iter().filter(|c| c.role == Role::Tag && c.ty == ColumnType::Utf8);
+        PointOrder {
+            tags: tags.map(|c| fold(&c.name)).collect(),
+            has_ns: self.schema.column_with_name(TIME_NS).is_some(),
+        }
+    }
+
+    /// Rows of a `last` table: files that overlap no other are read as they are, the others and the hot
+    /// rows merged to one row a point. `keys` are those predicates that speak of tags and time alone.
+    fn points_plan(
+        &self,
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        keys: Option<Arc<dyn PhysicalExpr>>,
+        projection: Option<&Vec<usize>>,
+        partitions: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = self.prune(keys.as_ref())?;
+        let chunks = || self.table.hot.chunks().filter(|_| self.with_hot);
+        let hot = chunks().map(|c| (c.time_min, c.time_max)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let (mut single, mut merged, mut beside_hot) = (Vec::new(), Vec::new(), Vec::new());
+        for group in points::groups(&files) {
+            let is_beside_hot =
+                |f: &Arc<DataFile>| hot.is_some_and(|(from, to)| f.time_min <= to && f.time_max >= from);
+            match group.as_slice() {
+                _ if group.iter().any(is_beside_hot) => beside_hot.extend(group),
+                [_] => single.extend(group),
+                _ => merged.push(group),
+            }
+        }
+        let order = self.order();
+        let output: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let is_key = |name: &str| name == TIME || name == TIME_NS || order.tags.iter().any(|t| t == name);
+        let fields = self.schema.fields().iter().enumerate();
+        let wanted: Vec<usize> =
+            fields.filter(|(i, f)| output.contains(i) || is_key(f.name())).map(|(i, _)| i).collect();
+        let file_run = |file: &Arc<DataFile>| {
+            let rows = self.file_plan(std::slice::from_ref(file), keys.clone(), Some(&wanted), None, 1)?;
+            order.file(rows, self.is_in_order(file))
+        };
+        let mut groups = Vec::new();
+        for group in &merged {
+            groups.push(order.merged(group.iter().map(file_run).collect::<Result<Vec<_>>>()?)?);
+        }
+        if hot.is_some() {
+            beside_hot.sort_by_key(|f| (f.lsn_max, f.id));
+            let mut runs = beside_hot.iter().map(file_run).collect::<Result<Vec<_>>>()?;
+            let schema = Arc::new(self.schema.project(&wanted)?);
+            let batches = chunks().map(|chunk| self.hot_batch(chunk, &wanted, &schema)).collect::<Result<Vec<_>>>()?;
+            runs.push(order.hot(batches, &schema, keys.as_ref())?);
+            groups.push(order.merged(runs)?);
+        }
+        let mut inputs = Vec::with_capacity(2);
+        if !single.is_empty() {
+            inputs.push(self.file_plan(&single, predicate, projection, None, partitions)?);
+        }
+        if !groups.is_empty() {
+            let position = |column: &usize| wanted.iter().position(|w| w == column);
+            let output = output.iter().filter_map(position).collect();
+            inputs.push(Arc::new(PointsExec::try_new(order, groups, output, partitions)?));
+        }
+        match inputs.len() {
+            0 => self.empty_plan(projection),
+            1 => Ok(inputs.remove(0)),
+            _ => UnionExec::try_new(inputs),
+        }
+    }
+
+    /// Whether a file stands in the order of points. A tag that its sort key lacks may have been a field
+    /// when it was written.
+    fn is_in_order(&self, file: &DataFile) -> bool {
+        let columns = self.table.info.schema.columns();
+        let id = |name: &str| columns.iter().find(|c| &*c.name == name).map(|c| c.id);
+        let tags = columns.iter().filter(|c| c.role == Role::Tag && c.ty == ColumnType::Utf8).map(|c| c.id);
+        let expected: Vec<_> = tags.chain(id(TIME)).collect();
+        let ns = id(TIME_NS);
+        file.sort_key.iter().copied().filter(|key| Some(*key) != ns).eq(expected)
     }
 
     /// The rows of `files` and, if asked for, the hot ones.
@@ -239,13 +327,19 @@ impl TableProvider for TableScan {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
-        let predicate = match conjunction(filters.iter().cloned()) {
-            Some(expr) => Some(state.create_physical_expr(expr, &schema)?),
-            None => None,
+        let physical = |filters: &mut dyn Iterator<Item = &Expr>| {
+            conjunction(filters.cloned()).map(|expr| state.create_physical_expr(expr, &schema)).transpose()
         };
+        let predicate = physical(&mut filters.iter())?;
+        let partitions = state.config().target_partitions();
+        if self.has_versions() {
+            let order = self.order();
+            let is_key = |c: &Column| [TIME, TIME_NS].contains(&c.name()) || order.tags.iter().any(|t| t == c.name());
+            let keys = physical(&mut filters.iter().filter(|f| f.column_refs().iter().all(|c| is_key(c))))?;
+            return self.points_plan(predicate, keys, projection, partitions);
+        }
         let files = self.prune(predicate.as_ref())?;
         let limit = if predicate.is_some() { None } else { limit };
-        let partitions = state.config().target_partitions();
         self.rows_plan(&files, self.has_hot(), predicate, projection, limit, partitions)
     }
 }

@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
-use model::{Code, ColumnType, DatabaseName, ItemName};
+use model::{Code, ColumnType, DatabaseName, ItemName, TableMode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::View;
@@ -56,7 +56,14 @@ pub async fn measurements_of(
     let view = state.store.view();
     let database = found(&view, &name)?;
     let list: Vec<Value> = tables(&view, database)
-        .map(|t| json!({"name": &*t.info.name, "file_count": t.files.len(), "row_count": t.file_rows + t.hot.rows() as u64}))
+        .map(|t| {
+            json!({
+                "name": &*t.info.name,
+                "mode": t.info.mode.as_str(),
+                "file_count": t.files.len(),
+                "row_count": t.file_rows + t.hot.rows() as u64,
+            })
+        })
         .collect();
     Ok(Json(json!({"database": &*database.name, "count": list.len(), "measurements": list})))
 }
@@ -205,6 +212,42 @@ pub async fn retype(
     let work = move |job: &Handle| {
         let done = owned.store.retype(table.info.id, &retype.column, ty, job)?;
         Ok(json!({"success": true, "rewritten_files": done.files, "rewritten_rows": done.rows}))
+    };
+    jobs::run(&state, asked, waiting.at_once, work).await
+}
+
+/// Which rows a measurement keeps.
+#[derive(Debug, Deserialize)]
+pub struct Mode {
+    mode: String,
+}
+
+/// `PUT /api/v1/databases/{name}/measurements/{measurement}`, a job
+pub async fn set_mode(
+    Extract(state): Extract<Shared>,
+    Path((name, measurement)): Path<(String, String)>,
+    Query(waiting): Query<Waiting>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let wanted: Mode = serde_json::from_slice(&body)
+        .map_err(|e| ApiError::new(Code::InvalidBody, format!("the body is not of the form {{\"mode\": …}}: {e}")))?;
+    let mode = TableMode::parse(&wanted.mode).ok_or_else(|| {
+        let message =
+            format!("mode {:?} is neither \"append\" (every row) nor \"last\" (one row a point)", wanted.mode);
+        ApiError::new(Code::InvalidParameter, message)
+    })?;
+    let table = found_table(&state.store.view(), &name, &measurement)?;
+    let asked = Asked {
+        kind: "mode",
+        database: Some(name),
+        measurement: Some(measurement),
+        detail: json!({"mode": wanted.mode}),
+        owner: ADMIN.into(),
+    };
+    let owned = Arc::clone(&state);
+    let work = move |job: &Handle| {
+        let done = owned.store.set_mode(table.info.id, mode, job)?;
+        Ok(json!({"success": true, "mode": mode.as_str(), "rewritten_files": done.files, "rewritten_rows": done.rows}))
     };
     jobs::run(&state, asked, waiting.at_once, work).await
 }

@@ -28,7 +28,10 @@ pub fn router(state: Shared) -> Router {
         .route("/api/v1/measurements", get(databases::measurements))
         .route("/api/v1/databases", get(databases::list).post(databases::create))
         .route("/api/v1/databases/{name}", get(databases::one).delete(databases::drop_database))
-        .route("/api/v1/databases/{name}/measurements/{measurement}", routing::delete(databases::drop_table))
+        .route(
+            "/api/v1/databases/{name}/measurements/{measurement}",
+            routing::delete(databases::drop_table).put(databases::set_mode),
+        )
         .route("/api/v1/databases/{name}/measurements/{measurement}/rename", post(databases::rename))
         .route("/api/v1/databases/{name}/measurements/{measurement}/retype", post(databases::retype))
         .route("/api/v1/databases/{name}/measurements", get(databases::measurements_of))

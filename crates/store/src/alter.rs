@@ -5,16 +5,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::column::{TIME, TIME_NS};
-use model::{Column, ColumnType, DatabaseId, ItemName, Role, TableId, limits};
+use model::{Column, ColumnType, DatabaseId, ItemName, Role, TableId, TableMode, limits};
 
-use crate::catalog::{Job, Retype};
+use crate::catalog::{Conversion, Job, Target};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::flush::table_folder;
 use crate::jobs::Handle;
-use crate::merge::merge;
-use crate::random;
+use crate::merge::{Merging, merge};
+use crate::rewrite::damaged;
 use crate::store::Store;
+use crate::view::DataFile;
+use crate::{points, random};
 
 /// What a change of type did.
 #[derive(Debug, Clone, Copy, Default)]
@@ -91,8 +93,8 @@ impl Store {
                     let name = format!("{below}{:016x}-{}", file.lsn_max.0, &random::uuid()[..8]);
                     let inputs = [Arc::clone(file)];
                     let moved = [(old.id, id)];
-                    let new = merge(&folder, &name, &schema, &inputs, &moved, None)
-                        .map_err(|e| crate::rewrite::damaged(file, e))?;
+                    let new = merge(&folder, &name, &schema, &inputs, &moved, None, live.info.mode)
+                        .map_err(|e| damaged(&inputs, e))?;
                     failpoint::hit("retype.rewritten");
                     written.push(folder.join(&new.path));
                     done.files += 1;
@@ -100,17 +102,16 @@ impl Store {
                     ended.push(file.id);
                     files.push(new);
                 }
-                let retype = Retype {
+                let conversion = Conversion {
                     table,
-                    from: old.id,
-                    column: new.clone(),
+                    target: Target::Type { from: old.id, to: new.clone() },
                     ended: ended.clone(),
                     files: files.clone(),
                     seen: seen.clone(),
                     token: held.token(),
                 };
                 failpoint::hit("retype.commit.before");
-                match self.committer.wait(|reply| Job::Retype { retype, reply }) {
+                match self.committer.wait(|reply| Job::Convert { conversion, reply }) {
                     Err(Error::Churn(_)) => {} // a flush came between
                     other => return other,
                 }
@@ -125,6 +126,93 @@ impl Store {
         }
         held.spend();
         failpoint::hit("retype.commit.after");
+        Ok(done)
+    }
+
+    /// Makes a table keep one row a point, or every row. Versions that a table of points has become the
+    /// point first, so that no answer changes.
+    ///
+    /// # Errors
+    /// Continuous queries write to the table, or it is never quiet for long enough.
+    pub fn set_mode(&self, table: TableId, mode: TableMode, job: &Handle) -> Result<Retyped> {
+        let info = Arc::clone(&self.live(table)?.info);
+        if info.mode == mode {
+            return Ok(Retyped::default());
+        }
+        let held = self.hold(&info, (i64::MIN, i64::MAX), &job.name)?;
+        for _ in 0..limits::RESOLVE_ATTEMPTS {
+            let mut written: Vec<PathBuf> = Vec::new();
+            let outcome = self.restate(table, mode, job, held.token(), &mut written);
+            if outcome.is_err() {
+                for path in &written {
+                    let _ = std::fs::remove_file(path);
+                }
+            }
+            match outcome {
+                Err(Error::Churn(_)) => {} // rows came between
+                Ok(done) => {
+                    held.spend();
+                    return Ok(done);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Churn(info.name.to_string()))
+    }
+
+    fn restate(
+        &self,
+        table: TableId,
+        mode: TableMode,
+        job: &Handle,
+        token: u64,
+        written: &mut Vec<PathBuf>,
+    ) -> Result<Retyped> {
+        self.flush().or_else(|error| if self.trouble().is_some() { Err(error) } else { Ok(()) })?;
+        let live = self.live(table)?;
+        if live.files.iter().any(|f| f.producer != 0) {
+            return Err(Error::Parameter(format!(
+                "continuous queries write to measurement {:?}: it keeps every row",
+                &*live.info.name
+            )));
+        }
+        let folder = table_folder(self.shared(), &self.view(), &live.info)?;
+        let units: Vec<Vec<Arc<DataFile>>> = match mode {
+            // queries join the versions of several files
+            TableMode::Last => live.files.iter().map(|f| vec![Arc::clone(f)]).collect(),
+            TableMode::Append => points::groups(&live.files).into_iter().filter(|g| g.len() > 1).collect(),
+        };
+        let schema = &live.info.schema;
+        let mut done = Retyped::default();
+        let (mut ended, mut files) = (Vec::new(), Vec::new());
+        for (at, unit) in units.iter().enumerate() {
+            job.step(at, units.len())?;
+            let failed = |e| damaged(unit, e);
+            let (before, mut after) = (unit.iter().map(|f| f.rows).sum::<u64>(), 0);
+            let merging = Merging::open(&folder, schema, unit, &[], TableMode::Last).map_err(failed)?;
+            merging
+                .each(|batch| {
+                    after += batch.num_rows() as u64;
+                    Ok(())
+                })
+                .map_err(failed)?;
+            if before == after {
+                continue; // no point has two versions here
+            }
+            let last = unit.iter().map(|f| f.lsn_max.0).max().unwrap_or_default();
+            let folders = unit.iter().map(|f| f.path.rfind('/').map_or("", |slash| &f.path[..=slash]));
+            let below = folders.min_by_key(|f| f.len()).unwrap_or("");
+            let name = format!("{below}{last:016x}-{}", &random::uuid()[..8]);
+            let new = merge(&folder, &name, schema, unit, &[], None, TableMode::Last).map_err(failed)?;
+            written.push(folder.join(&new.path));
+            done.files += unit.len();
+            done.rows += before;
+            ended.extend(unit.iter().map(|f| f.id));
+            files.push(new);
+        }
+        let seen = live.files.iter().map(|f| f.id).collect();
+        let conversion = Conversion { table, target: Target::Mode(mode), ended, files, seen, token };
+        self.committer.wait(|reply| Job::Convert { conversion, reply })?;
         Ok(done)
     }
 }

@@ -12,7 +12,7 @@ mod load;
 pub mod locks;
 mod schema;
 
-pub use committer::{Aside, Committer, FlushedTable, Job, Replacement, ReplacementKind, Retype, Want};
+pub use committer::{Aside, Committer, Conversion, FlushedTable, Job, Replacement, ReplacementKind, Target, Want};
 pub use lake::Lake;
 pub use load::Loaded;
 

@@ -306,11 +306,11 @@ fn run(
         return Ok(None); // a delete took one of them since
     }
     let folder = table_folder(shared, &view, &table.info)?;
-    let schema = Arc::clone(&table.info.schema);
+    let (schema, mode) = (Arc::clone(&table.info.schema), table.info.mode);
     drop(view);
     let last = candidate.inputs.iter().map(|f| f.lsn_max.0).max().unwrap_or_default();
     let name = format!("{}{last:016x}-{}", candidate.interval.folder(), &random::uuid()[..8]);
-    let file = merge(&folder, &name, &schema, &candidate.inputs, &[], None)?;
+    let file = merge(&folder, &name, &schema, &candidate.inputs, &[], None, mode)?;
     failpoint::hit("compact.output_written");
     let (path, bytes) = (folder.join(&file.path), file.bytes);
     let replacement = Replacement {

@@ -452,6 +452,12 @@ impl Store {
             }
             return Ok(0);
         };
+        if table.info.mode == TableMode::Last {
+            return Err(Error::Parameter(format!(
+                "measurement {:?} keeps one row a point: a continuous query needs a destination of its own",
+                window.destination
+            )));
+        }
         let range = window.range;
         let own = |table: &Table| -> Vec<Arc<DataFile>> {
             let is_own =
@@ -471,7 +477,7 @@ impl Store {
             }
             let mut files = Vec::new();
             if generation.rows > 0 {
-                let sorted = seal::sort(&generation, &table.info.schema)?;
+                let sorted = seal::sort(&generation, &table.info.schema, table.info.mode)?;
                 for rows in &sorted.files {
                     let name = format!("{:016x}-{}", window.published.0, &random::uuid()[..8]);
                     let lsn = (window.published, window.published);
@@ -489,8 +495,8 @@ impl Store {
                 let time = table.info.schema.find(TIME).map(|c| c.id);
                 let outside = |batch: &RecordBatch| Ok(outside(batch, time, range));
                 let inputs = [Arc::clone(file)];
-                let new = merge(&folder, &name, &table.info.schema, &inputs, &[], Some(&outside))
-                    .map_err(|e| crate::rewrite::damaged(file, e))?;
+                let new = merge(&folder, &name, &table.info.schema, &inputs, &[], Some(&outside), table.info.mode)
+                    .map_err(|e| crate::rewrite::damaged(&inputs, e))?;
                 written.push(folder.join(&new.path));
                 if new.rows > 0 {
                     files.push(new);

@@ -136,6 +136,30 @@ impl HotColumn {
         })
     }
 
+    pub(crate) fn is_valid(&self, row: usize) -> bool {
+        match self {
+            HotColumn::Plain(array) => array.is_valid(row),
+            HotColumn::Keys(keys, _) => keys.is_valid(row),
+            HotColumn::Sparse(sparse) => {
+                sparse.at.binary_search(&(row as u32)).is_ok_and(|place| sparse.values.is_valid(place))
+            }
+        }
+    }
+
+    /// The same column, where each first row of `taken` has the value of the second.
+    pub(crate) fn with_taken(&self, taken: &[(u32, u32)], rows: usize) -> Result<HotColumn> {
+        let mut from: Vec<u32> = (0..rows as u32).collect();
+        taken.iter().for_each(|(row, other)| from[*row as usize] = *other);
+        let from = UInt32Array::from(from);
+        match self.dense()? {
+            HotColumn::Keys(keys, dictionary) => {
+                let keys = compute::take(&keys, &from, None)?;
+                HotColumn::Keys(keys.as_primitive().clone(), dictionary).thinned()
+            }
+            column => HotColumn::Plain(compute::take(&column.to_plain()?, &from, None)?).thinned(),
+        }
+    }
+
     /// The same column with its values alone where hardly any row has one.
     fn thinned(self) -> Result<HotColumn> {
         let (at, values) = match &self {

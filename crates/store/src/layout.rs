@@ -22,7 +22,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 
 /// Version of everything below the folder; a newer one is refused.
-pub const FORMAT_VERSION: u64 = 2;
+pub const FORMAT_VERSION: u64 = 3;
 
 #[derive(Debug, Clone)]
 pub struct Layout {

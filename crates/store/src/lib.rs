@@ -33,9 +33,10 @@ pub mod log;
 mod merge;
 /// The door to `server.sqlite`.
 mod meta;
+/// Rows that policies give up by their age.
+pub mod points;
 /// The body of a log record.
 pub mod record;
-/// Rows that policies give up by their age.
 pub mod retention;
 /// Deletes of rows.
 pub mod rewrite;

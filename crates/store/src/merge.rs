@@ -13,12 +13,13 @@ use arrow::compute::{self, interleave_record_batch};
 use arrow::datatypes::{DataType, Int16Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::row::{RowConverter, Rows, SortField};
 use model::column::{ColumnType, Role, TIME, TIME_NS};
-use model::{Column, ColumnId, TableSchema};
+use model::{Column, ColumnId, TableMode, TableSchema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::basic::{Compression, ZstdLevel};
 
 use crate::error::{Error, Result};
 use crate::file::{self, Durable, NewDataFile, Output};
+use crate::points::Points;
 use crate::view::DataFile;
 
 /// Rows that are read of an input, and written, at a time; fewer where inputs and columns are many.
@@ -44,8 +45,8 @@ impl<E: Into<Error>> From<E> for MergeError {
 pub type Keep<'a> = &'a dyn Fn(&RecordBatch) -> Result<BooleanArray>;
 
 /// Merges `inputs`, which stand in the order of their rows' LSNs, into one file `name` (without
-/// `.parquet`) below `folder`; with `keep` only the rows that it lets stay. Columns that `moved` names
-/// (old, new) are written under their new ids, with their new types.
+/// `.parquet`) below `folder`; with `keep` only the rows that it lets stay, with mode `last` one row a
+/// point. Columns that `moved` names (old, new) are written under their new ids, with their new types.
 ///
 /// # Errors
 /// An input cannot be read, or the output not written; no output is left then.
@@ -56,29 +57,27 @@ pub fn merge(
     inputs: &[Arc<DataFile>],
     moved: &[(ColumnId, ColumnId)],
     keep: Option<Keep<'_>>,
+    mode: TableMode,
 ) -> Result<NewDataFile, MergeError> {
-    let cells_a_row = inputs.len() * schema.columns().len();
-    let batch_rows = (HELD_CELLS / cells_a_row.max(1)).clamp(16, BATCH_ROWS);
-    let opened: Vec<(&Arc<DataFile>, ParquetRecordBatchReader)> =
-        inputs.iter().map(|input| Ok((input, open(folder, input, batch_rows)?))).collect::<Result<_, MergeError>>()?;
-    let layout = Arc::new(Layout::new(schema, &opened, moved)?);
-    let mut runs = opened
-        .into_iter()
-        .map(|(input, reader)| Run::new(input, reader, Arc::clone(&layout), moved, keep))
-        .collect::<Result<Vec<_>, _>>()?;
+    let merging = Merging::open(folder, schema, inputs, moved, mode)?;
+    let layout = Arc::clone(&merging.layout);
     let path = format!("{name}.parquet");
     let target = folder.join(&path);
     crate::durable::create_folders(target.parent().unwrap_or(folder))?;
     let compression = Compression::ZSTD(ZstdLevel::try_new(3)?);
     let mut output = Output::create(target, Arc::clone(&layout.schema), compression)?;
     let mut facts = Facts::new(&layout);
-    merge_runs(&mut runs, batch_rows, |batch| {
+    merging.each(|batch| {
+        let batch = match keep {
+            Some(keep) => &compute::filter_record_batch(batch, &keep(batch)?)?,
+            None => batch,
+        };
         facts.add(&layout, batch)?;
         output.write(batch)
     })?;
     let Durable { bytes, crc32c, footer_bytes } = output.finish()?;
     debug_assert!(
-        keep.is_some() || facts.rows == inputs.iter().map(|f| f.rows).sum::<u64>(),
+        keep.is_some() || mode == TableMode::Last || facts.rows == inputs.iter().map(|f| f.rows).sum::<u64>(),
         "INV-1: a merge keeps every row"
     );
     Ok(NewDataFile {
@@ -96,6 +95,55 @@ pub fn merge(
         lsn_max: inputs.iter().map(|f| f.lsn_max).max().unwrap_or_default(),
         producer: inputs.first().map_or(0, |f| f.producer),
     })
+}
+
+/// A merge that is about to run.
+pub(crate) struct Merging {
+    runs: Vec<Run>,
+    layout: Arc<Layout>,
+    batch_rows: usize,
+    points: Option<Points>,
+}
+
+impl Merging {
+    /// As [`merge`].
+    pub(crate) fn open(
+        folder: &Path,
+        schema: &TableSchema,
+        inputs: &[Arc<DataFile>],
+        moved: &[(ColumnId, ColumnId)],
+        mode: TableMode,
+    ) -> Result<Self, MergeError> {
+        let cells_a_row = inputs.len() * schema.columns().len();
+        let batch_rows = (HELD_CELLS / cells_a_row.max(1)).clamp(16, BATCH_ROWS);
+        let opened: Vec<(&Arc<DataFile>, ParquetRecordBatchReader)> = inputs
+            .iter()
+            .map(|input| Ok((input, open(folder, input, batch_rows)?)))
+            .collect::<Result<_, MergeError>>()?;
+        let layout = Arc::new(Layout::new(schema, &opened, moved, mode)?);
+        let runs = opened
+            .into_iter()
+            .map(|(input, reader)| Run::new(input, reader, Arc::clone(&layout), moved))
+            .collect::<Result<Vec<_>, _>>()?;
+        let points = (mode == TableMode::Last).then(|| {
+            let keys = layout.keys.iter().copied().chain([layout.time]).collect();
+            Points::new(keys, layout.time_ns)
+        });
+        Ok(Self { runs, layout, batch_rows, points })
+    }
+
+    /// Hands all rows to `take`, a batch at a time.
+    pub(crate) fn each(mut self, mut take: impl FnMut(&RecordBatch) -> Result<()>) -> Result<(), MergeError> {
+        let points = &mut self.points;
+        merge_runs(&mut self.runs, self.batch_rows, |batch| match points {
+            None => take(batch),
+            Some(points) => points.push(batch)?.iter().try_for_each(&mut take),
+        })?;
+        match points.as_mut().and_then(Points::finish) {
+            Some(last) => Ok(take(&last)?),
+            None => Ok(()),
+        }
+    }
 }
 
 fn open(folder: &Path, input: &DataFile, batch_rows: usize) -> Result<ParquetRecordBatchReader, MergeError> {
@@ -121,6 +169,7 @@ impl Layout {
         schema: &TableSchema,
         inputs: &[(&Arc<DataFile>, ParquetRecordBatchReader)],
         moved: &[(ColumnId, ColumnId)],
+        mode: TableMode,
     ) -> Result<Self> {
         let held: Vec<Vec<ColumnId>> = inputs.iter().map(|(_, r)| column_ids(r, moved)).collect::<Result<_>>()?;
         let is_held = |id: ColumnId| held.iter().any(|ids| ids.contains(&id));
@@ -131,7 +180,7 @@ impl Layout {
         let time_ns = position(TIME_NS);
         let tags = |c: &Column| c.role == Role::Tag && c.ty == ColumnType::Utf8;
         let mut keys: Vec<usize> = (0..columns.len()).filter(|i| tags(&columns[*i])).collect();
-        if keys.is_empty() {
+        if keys.is_empty() && mode == TableMode::Append {
             let leads = |id: ColumnId| inputs.iter().all(|(input, _)| input.sort_key.contains(&id));
             let strings = |c: &Column| c.role == Role::None && c.ty == ColumnType::Utf8 && leads(c.id);
             keys = (0..columns.len()).filter(|i| strings(&columns[*i])).collect();
@@ -186,26 +235,24 @@ fn column_ids(reader: &ParquetRecordBatchReader, moved: &[(ColumnId, ColumnId)])
 }
 
 /// One input, read a batch at a time.
-struct Run<'a> {
+struct Run {
     file: u64,
     reader: ParquetRecordBatchReader,
     layout: Arc<Layout>,
     held: Vec<ColumnId>,
     is_sorted: bool,
-    keep: Option<Keep<'a>>,
 }
 
-impl<'a> Run<'a> {
+impl Run {
     fn new(
         input: &DataFile,
         reader: ParquetRecordBatchReader,
         layout: Arc<Layout>,
         moved: &[(ColumnId, ColumnId)],
-        keep: Option<Keep<'a>>,
     ) -> Result<Self, MergeError> {
         let held = column_ids(&reader, moved)?;
         let is_sorted = layout.is_sorted(&held, &input.sort_key);
-        Ok(Self { file: input.id, reader, layout, held, is_sorted, keep })
+        Ok(Self { file: input.id, reader, layout, held, is_sorted })
     }
 
     /// The next rows in order; `None` at the end.
@@ -213,7 +260,6 @@ impl<'a> Run<'a> {
         if !self.is_sorted {
             return self.whole();
         }
-        // a batch of which nothing stays says nothing about the next
         while let Some(batch) = self.read()? {
             if batch.num_rows() > 0 {
                 let batch = self.layout.arrange(&self.held, &batch)?;
@@ -226,11 +272,7 @@ impl<'a> Run<'a> {
 
     fn read(&mut self) -> Result<Option<RecordBatch>, MergeError> {
         let Some(batch) = self.reader.next() else { return Ok(None) };
-        let batch = batch.map_err(|e| MergeError::Input(self.file, e.into()))?;
-        Ok(Some(match self.keep {
-            Some(keep) => compute::filter_record_batch(&batch, &keep(&batch)?)?,
-            None => batch,
-        }))
+        batch.map(Some).map_err(|e| MergeError::Input(self.file, e.into()))
     }
 
     /// All rows of an input that was sorted by another key, for instance before a column was a tag.
@@ -267,7 +309,7 @@ impl Head {
 }
 
 fn merge_runs(
-    runs: &mut [Run<'_>],
+    runs: &mut [Run],
     batch_rows: usize,
     mut write: impl FnMut(&RecordBatch) -> Result<()>,
 ) -> Result<(), MergeError> {

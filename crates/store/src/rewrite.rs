@@ -1,23 +1,24 @@
 //! Deletes rows: flush to a cut, count, write what survives, one commit. Readers see all of it or
 //! nothing; an interrupted delete has deleted nothing.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{Field, Schema};
-use model::{ColumnId, TableId, TableSchema};
+use model::{ColumnId, TableId, TableMode, TableSchema};
 use parquet::arrow::ProjectionMask;
 
 use crate::catalog::{Job, Replacement, ReplacementKind};
 use crate::error::{Error, Result};
 use crate::flush::table_folder;
 use crate::jobs::Handle;
-use crate::merge::{MergeError, merge};
+use crate::merge::{MergeError, Merging, merge};
 use crate::store::Store;
-use crate::view::{DataFile, Table};
-use crate::{failpoint, random};
+use crate::view::{DataFile, Table, TableInfo};
+use crate::{failpoint, points, random};
 
 /// What a filter says of a file by its statistics alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,22 +94,21 @@ impl Store {
             flushed?;
         }
         let folder = table_folder(shared, &view, &table.info)?;
-        let schema = &table.info.schema;
-        let mut meant: Vec<(&Arc<DataFile>, u64)> = Vec::new();
-        for (file, judged) in table.files.iter().zip(filter.judge(table)?) {
-            let rows = match judged {
-                Judged::Kept => 0,
-                Judged::Whole => file.rows,
-                Judged::Read => count(&folder, file, schema, filter)?,
+        let mut meant = Vec::new();
+        for unit in units(table, &filter.judge(table)?) {
+            let (rows, of) = match unit.judged {
+                Judged::Kept => continue,
+                Judged::Whole => (unit.rows(), unit.rows()),
+                Judged::Read => count(&folder, &unit.files, &table.info, filter)?,
             };
             if rows > 0 {
-                meant.push((file, rows));
+                meant.push(Meant { files: unit.files, rows, of });
             }
         }
         let deleted = Deleted {
-            rows: meant.iter().map(|(_, rows)| rows).sum(),
-            files: meant.iter().map(|(file, _)| file.path.to_string()).collect(),
-            rewritten: meant.iter().filter(|(file, rows)| *rows < file.rows).count(),
+            rows: meant.iter().map(|m| m.rows).sum(),
+            files: meant.iter().flat_map(|m| &m.files).map(|file| file.path.to_string()).collect(),
+            rewritten: meant.iter().filter(|m| m.rows < m.of).map(|m| m.files.len()).sum(),
         };
         allow(deleted.rows)?;
         let Some(held) = held.filter(|_| !meant.is_empty()) else { return Ok(deleted) };
@@ -129,7 +129,7 @@ impl Store {
         &self,
         table: &Table,
         folder: &Path,
-        meant: &[(&Arc<DataFile>, u64)],
+        meant: &[Meant],
         filter: &dyn RowFilter,
         job: &Handle,
         token: u64,
@@ -137,26 +137,28 @@ impl Store {
     ) -> Result<()> {
         let schema = &table.info.schema;
         let mut files = Vec::new();
-        for (at, (file, rows)) in meant.iter().enumerate() {
+        for (at, Meant { files: inputs, rows, of }) in meant.iter().enumerate() {
             job.step(at, meant.len())?;
-            if *rows == file.rows {
+            if rows == of {
                 continue;
             }
-            let name = format!("{:016x}-{}", file.lsn_max.0, &random::uuid()[..8]);
-            let below = file.path.rfind('/').map_or("", |slash| &file.path[..=slash]);
+            let last = inputs.iter().map(|f| f.lsn_max.0).max().unwrap_or_default();
+            // the widest of their folders
+            let folders = inputs.iter().map(|f| f.path.rfind('/').map_or("", |slash| &f.path[..=slash]));
+            let below = folders.min_by_key(|f| f.len()).unwrap_or("");
+            let name = format!("{below}{last:016x}-{}", &random::uuid()[..8]);
             let survivors = |batch: &RecordBatch| Ok(complement(&filter.mask(&narrow(batch, schema, filter)?)?));
-            let inputs = [Arc::clone(file)];
-            let new = merge(folder, &format!("{below}{name}"), schema, &inputs, &[], Some(&survivors))
-                .map_err(|e| damaged(file, e))?;
+            let new = merge(folder, &name, schema, inputs, &[], Some(&survivors), table.info.mode)
+                .map_err(|e| damaged(inputs, e))?;
             written.push(folder.join(&new.path));
-            if new.rows + rows != file.rows {
-                return Err(Error::Inconsistent(format!("file {}: the filter changed its mind", file.path)));
+            if new.rows + rows != *of {
+                return Err(Error::Inconsistent(format!("file {}: the filter changed its mind", inputs[0].path)));
             }
             files.push(new);
             failpoint::hit("delete.rewritten");
         }
-        let ended = meant.iter().map(|(file, _)| file.id).collect();
-        let rows = meant.iter().map(|(_, rows)| rows).sum();
+        let ended = meant.iter().flat_map(|m| &m.files).map(|file| file.id).collect();
+        let rows = meant.iter().map(|m| m.rows).sum();
         let kind = ReplacementKind::Delete { rows, touches: filter.touches() };
         let (table, job) = (table.info.id, job.name.clone());
         let replacement = Replacement { table, ended, files, kind, columns: Vec::new(), also: None, token, job };
@@ -167,15 +169,69 @@ impl Store {
     }
 }
 
-pub(crate) fn damaged(file: &DataFile, error: MergeError) -> Error {
+/// Files that are judged and rewritten together.
+struct Unit {
+    files: Vec<Arc<DataFile>>,
+    judged: Judged,
+}
+
+impl Unit {
+    fn rows(&self) -> u64 {
+        self.files.iter().map(|f| f.rows).sum()
+    }
+}
+
+/// Files that hold rows that are meant: so many of so many.
+struct Meant {
+    files: Vec<Arc<DataFile>>,
+    rows: u64,
+    of: u64,
+}
+
+/// Each file by itself; of a `last` table those that overlap together, because a row is judged as the
+/// point that its versions make.
+fn units(table: &Table, judged: &[Judged]) -> Vec<Unit> {
+    let of: HashMap<u64, Judged> = table.files.iter().map(|f| f.id).zip(judged.iter().copied()).collect();
+    let groups = match table.info.mode {
+        TableMode::Append => table.files.iter().map(|f| vec![Arc::clone(f)]).collect(),
+        TableMode::Last => points::groups(&table.files),
+    };
+    let unit = |files: Vec<Arc<DataFile>>| {
+        let judged = match files.as_slice() {
+            [file] => of[&file.id],
+            // statistics speak of versions: those of tags and time, which all share, are all there are
+            _ if files.iter().all(|f| of[&f.id] == Judged::Kept) => Judged::Kept,
+            _ => Judged::Read,
+        };
+        Unit { files, judged }
+    };
+    groups.into_iter().map(unit).collect()
+}
+
+pub(crate) fn damaged(inputs: &[Arc<DataFile>], error: MergeError) -> Error {
     match error {
-        MergeError::Input(_, error) => Error::Inconsistent(format!("file {} cannot be read: {error}", file.path)),
+        MergeError::Input(id, error) => {
+            let path = inputs.iter().find(|f| f.id == id).map_or("", |f| &*f.path);
+            Error::Inconsistent(format!("file {path} cannot be read: {error}"))
+        }
         MergeError::Other(error) => error,
     }
 }
 
-/// Rows of a file that the filter means; only its columns are read.
-fn count(folder: &Path, file: &DataFile, schema: &TableSchema, filter: &dyn RowFilter) -> Result<u64> {
+/// How many rows of files the filter means, and of how many.
+fn count(folder: &Path, files: &[Arc<DataFile>], info: &TableInfo, filter: &dyn RowFilter) -> Result<(u64, u64)> {
+    let [file] = files else {
+        let (mut rows, mut of) = (0, 0);
+        let merging = Merging::open(folder, &info.schema, files, &[], info.mode).map_err(|e| damaged(files, e))?;
+        let done = merging.each(|batch| {
+            rows += filter.mask(&narrow(batch, &info.schema, filter)?)?.true_count() as u64;
+            of += batch.num_rows() as u64;
+            Ok(())
+        });
+        done.map_err(|e| damaged(files, e))?;
+        return Ok((rows, of));
+    };
+    // only the filter's columns are read
     let path = folder.join(&*file.path);
     let builder = crate::file::reader(&path)?;
     let wanted = builder.schema().fields().iter().enumerate();
@@ -183,11 +239,10 @@ fn count(folder: &Path, file: &DataFile, schema: &TableSchema, filter: &dyn RowF
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.map(|(i, _)| i).collect::<Vec<_>>());
     let mut rows = 0;
     for batch in builder.with_projection(mask).build()? {
-        let batch = batch.map_err(|e| damaged(file, MergeError::Input(file.id, e.into())))?;
-        let mask = filter.mask(&narrow(&batch, schema, filter)?)?;
-        rows += mask.true_count() as u64;
+        let batch = batch.map_err(|e| damaged(files, MergeError::Input(file.id, e.into())))?;
+        rows += filter.mask(&narrow(&batch, &info.schema, filter)?)?.true_count() as u64;
     }
-    Ok(rows)
+    Ok((rows, file.rows))
 }
 
 /// The columns that the filter reads; what a file lacks is null.

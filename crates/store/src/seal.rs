@@ -11,7 +11,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use chrono::{DateTime, Datelike, TimeZone, Utc};
 use model::column::{ColumnType, Role, TIME, TIME_NS};
 use model::time::HOUR_US;
-use model::{ColumnId, TableSchema, limits};
+use model::{ColumnId, TableMode, TableSchema, limits};
 
 use crate::error::{Error, Result};
 use crate::hot::{Generation, HotColumn};
@@ -163,8 +163,8 @@ fn instant(us: i64) -> DateTime<Utc> {
     Utc.timestamp_micros(us).single().unwrap_or_default()
 }
 
-/// Sorts a generation and divides it into files.
-pub fn sort(generation: &Generation, schema: &TableSchema) -> Result<Sorted> {
+/// Sorts a generation and divides it into files; of a `last` table one row a point is left.
+pub fn sort(generation: &Generation, schema: &TableSchema, mode: TableMode) -> Result<Sorted> {
     let mut columns = BTreeMap::new();
     for id in generation.columns() {
         if let Some(column) = generation.whole_column(id)? {
@@ -177,7 +177,7 @@ pub fn sort(generation: &Generation, schema: &TableSchema) -> Result<Sorted> {
         return Err(missing());
     };
     let ns_id = schema.find(TIME_NS).map(|c| c.id).filter(|id| columns.contains_key(id));
-    let key_columns = sort_columns(schema, &columns);
+    let key_columns = sort_columns(schema, &columns, mode);
     let mut keys = Vec::with_capacity(key_columns.len());
     for id in &key_columns {
         keys.push(Ranked::new(*id, &columns[id])?);
@@ -188,6 +188,16 @@ pub fn sort(generation: &Generation, schema: &TableSchema) -> Result<Sorted> {
     for key in keys.iter().rev() {
         order = key.sort(order);
     }
+    if mode == TableMode::Last {
+        let ns = ns.as_ref().and_then(ns_values);
+        let ns = |row: u32| ns.map_or(0, |ns| if ns.is_valid(row as usize) { ns.value(row as usize) } else { 0 });
+        let is_same = |a: &u32, b: &u32| {
+            times[*a as usize] == times[*b as usize]
+                && ns(*a) == ns(*b)
+                && keys.iter().all(|key| key.ranks[*a as usize] == key.ranks[*b as usize])
+        };
+        order = newest(order, is_same, &mut columns)?;
+    }
     let files = divide(times, order);
     let mut sort_key = key_columns;
     sort_key.push(time_id);
@@ -195,12 +205,37 @@ pub fn sort(generation: &Generation, schema: &TableSchema) -> Result<Sorted> {
     Ok(Sorted { columns, keys, sort_key, time, files })
 }
 
-/// The tags in id order; where there are none, the dictionary columns that have no role.
-fn sort_columns(schema: &TableSchema, columns: &BTreeMap<ColumnId, HotColumn>) -> Vec<ColumnId> {
+/// The last row of each point, with the last value of each column that is not null.
+fn newest(
+    order: Vec<u32>,
+    is_same: impl Fn(&u32, &u32) -> bool,
+    columns: &mut BTreeMap<ColumnId, HotColumn>,
+) -> Result<Vec<u32>> {
+    let points: Vec<&[u32]> = order.chunk_by(is_same).collect();
+    if points.len() == order.len() {
+        return Ok(order);
+    }
+    for column in columns.values_mut() {
+        let taken = |versions: &&[u32]| {
+            let is_there = |row: &&u32| column.is_valid(**row as usize);
+            let last = versions.last().filter(|_| versions.len() > 1).filter(|row| !is_there(row))?;
+            Some((*last, *versions.iter().rev().find(is_there)?))
+        };
+        let taken: Vec<(u32, u32)> = points.iter().filter_map(taken).collect();
+        if !taken.is_empty() {
+            *column = column.with_taken(&taken, order.len())?;
+        }
+    }
+    Ok(points.iter().filter_map(|versions| versions.last().copied()).collect())
+}
+
+/// The tags in id order; where there are none, the dictionary columns that have no role, unless the
+/// order has to be that of points.
+fn sort_columns(schema: &TableSchema, columns: &BTreeMap<ColumnId, HotColumn>, mode: TableMode) -> Vec<ColumnId> {
     let strings =
         |role: Role| schema.columns().iter().filter(move |c| c.role == role && c.ty == ColumnType::Utf8).map(|c| c.id);
     let tags: Vec<ColumnId> = strings(Role::Tag).filter(|id| columns.contains_key(id)).collect();
-    if !tags.is_empty() {
+    if !tags.is_empty() || mode == TableMode::Last {
         return tags;
     }
     strings(Role::None).filter(|id| matches!(columns.get(id), Some(HotColumn::Keys(..)))).collect()

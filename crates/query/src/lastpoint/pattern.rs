@@ -239,7 +239,8 @@ fn replaced_table(scan: &Scan, asked: Asked) -> Result<Option<LogicalPlan>> {
     };
     let keys: Option<Vec<usize>> = asked.keys.iter().map(position).collect();
     let (Some(keys), Some(time)) = (keys, position(&asked.time)) else { return Ok(None) };
-    if scan.fetch.is_some() || schema.field(time).name() != TIME {
+    // the newest version of a point is not the point
+    if scan.fetch.is_some() || schema.field(time).name() != TIME || table.has_versions() {
         return Ok(None);
     }
     let plain = |list: Vec<Expr>| list.into_iter().map(unnormalize_col).collect::<Vec<_>>();

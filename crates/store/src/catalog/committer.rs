@@ -73,18 +73,27 @@ pub enum ReplacementKind {
     Output { rows: u64, fresh: usize, epoch: u64, range: (i64, i64) },
 }
 
-/// A column of a table under another type, and the files that hold it so.
+/// What becomes of a whole table, with the files in which it has.
 #[derive(Debug)]
-pub struct Retype {
+pub struct Conversion {
     pub table: TableId,
-    pub from: ColumnId,
-    /// With a reserved id.
-    pub column: Column,
+    pub target: Target,
     pub ended: Vec<u64>,
     pub files: Vec<NewDataFile>,
     /// Every file that was looked at: the others may hold the old column.
     pub seen: HashSet<u64>,
     pub token: u64,
+}
+
+/// What a rewrite of all files makes true of their table.
+#[derive(Debug)]
+pub enum Target {
+    /// A column has another type, under a reserved id.
+    Type {
+        from: ColumnId,
+        to: Column,
+    },
+    Mode(TableMode),
 }
 
 type Reply<T> = SyncSender<Result<T>>;
@@ -114,8 +123,8 @@ pub enum Job {
         name: ItemName,
         reply: Reply<()>,
     },
-    Retype {
-        retype: Retype,
+    Convert {
+        conversion: Conversion,
         reply: Reply<()>,
     },
     Flush {
@@ -352,7 +361,7 @@ impl Worker {
             Job::RenameTable { table, name, reply } => {
                 (self.rename_table(draft, working, table, &name), done_with(reply, ()))
             }
-            Job::Retype { retype, reply } => (self.retype(draft, working, retype), done_with(reply, ())),
+            Job::Convert { conversion, reply } => (self.convert(draft, working, conversion), done_with(reply, ())),
             Job::Flush { table, reply } => (self.flush(draft, working, table), done_with(reply, ())),
             Job::Replace { replacement, reply } => (self.replace(draft, working, replacement), done_with(reply, ())),
             Job::Expire { oldest_us, reply } => {
@@ -544,26 +553,39 @@ impl Worker {
         Ok(effects)
     }
 
-    fn retype(&self, draft: &mut Draft, working: &mut View, retype: Retype) -> Result<Effects> {
-        let Retype { table: id, from, column, ended, files, seen, token } = retype;
+    fn convert(&self, draft: &mut Draft, working: &mut View, conversion: Conversion) -> Result<Effects> {
+        let Conversion { table: id, target, ended, files, seen, token } = conversion;
         let table = working.tables.get(&id).cloned();
         let table = table.ok_or_else(|| Error::Inconsistent(format!("table {id} has ended")))?;
         // a sealed generation will be a file of the old column, unless this is tried again
         if table.hot.sealed.is_some() || table.files.iter().any(|f| !seen.contains(&f.id)) {
             return Err(Error::Churn(table.info.name.to_string()));
         }
+        // versions in memory would become rows of their own
+        if matches!(target, Target::Mode(TableMode::Append)) && table.hot.rows() > 0 {
+            return Err(Error::Churn(table.info.name.to_string()));
+        }
         locks::fence(&self.lake.connection, token)?;
         self.lake.end_files(draft, id, &ended, ReplacementKind::Merge)?;
-        self.lake.take_over(draft, id, from, &column)?;
-        let added = self.add_files(draft, &table.info, &files, |_| 0)?;
-        let mut columns = table.info.schema.columns().to_vec();
-        columns.retain(|c| c.id != from);
-        columns.push(column.clone());
-        columns.sort_by_key(|c| c.id);
-        let mut casts = Vec::clone(&table.info.casts);
-        casts.push((from, column.id, column.ty));
-        let (schema, casts) = (Arc::new(TableSchema::new(columns)), Arc::new(casts));
-        let info = Arc::new(TableInfo { schema, casts, epoch: table.info.epoch + 1, ..TableInfo::clone(&table.info) });
+        let mut info = TableInfo { epoch: table.info.epoch + 1, ..TableInfo::clone(&table.info) };
+        match target {
+            Target::Type { from, to } => {
+                self.lake.take_over(draft, id, from, &to)?;
+                let mut columns = table.info.schema.columns().to_vec();
+                columns.retain(|c| c.id != from);
+                let mut casts = Vec::clone(&table.info.casts);
+                casts.push((from, to.id, to.ty));
+                columns.push(to);
+                columns.sort_by_key(|c| c.id);
+                (info.schema, info.casts) = (Arc::new(TableSchema::new(columns)), Arc::new(casts));
+            }
+            Target::Mode(mode) => {
+                self.lake.set_mode(id, mode)?;
+                info.mode = mode;
+            }
+        }
+        let info = Arc::new(info);
+        let added = self.add_files(draft, &info, &files, |_| 0)?;
         let ended: HashSet<u64> = ended.into_iter().collect();
         let shared = Arc::clone(&self.shared);
         let mut effects: Effects = Vec::new();
@@ -739,7 +761,7 @@ fn refuse(job: Job, error: Error) {
         | Job::DropTable { reply, .. }
         | Job::DropDatabase { reply, .. }
         | Job::RenameTable { reply, .. }
-        | Job::Retype { reply, .. }
+        | Job::Convert { reply, .. }
         | Job::Flush { reply, .. }
         | Job::Replace { reply, .. }
         | Job::Aside { reply, .. } => {

@@ -158,11 +158,7 @@ impl Lake {
             params![id.0, random::uuid(), draft.snapshot, database.id.0, name, path],
         )?;
         self.run("INSERT INTO ducklake_table_stats VALUES (?, 0, 0, 0)", [id.0])?;
-        let mode = match mode {
-            model::TableMode::Append => "append",
-            model::TableMode::Last => "last",
-        };
-        self.run("INSERT INTO tw_table VALUES (?, ?)", params![id.0, mode])?;
+        self.run("INSERT INTO tw_table VALUES (?, ?)", params![id.0, mode.as_str()])?;
         draft.alter(id, format!("created_table:{}.{}", quoted(&database.name), quoted(name)));
         Ok((id, path))
     }
@@ -192,6 +188,11 @@ impl Lake {
         self.run("DELETE FROM tw_column WHERE table_id = ? AND column_id = ?", params![table.0, to.id.0])?;
         self.end_column(draft, table, from, to.id)?;
         self.add_column(draft, table, to)
+    }
+
+    pub(super) fn set_mode(&self, table: TableId, mode: model::TableMode) -> Result<()> {
+        self.run("UPDATE tw_table SET mode = ? WHERE table_id = ?", params![mode.as_str(), table.0])?;
+        Ok(())
     }
 
     pub(super) fn drop_database(&self, draft: &mut Draft, database: DatabaseId) -> Result<()> {

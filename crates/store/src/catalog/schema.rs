@@ -104,7 +104,15 @@ pub fn upgrade(connection: &mut Connection, from: u64) -> Result<()> {
         return Ok(());
     }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    tx.execute_batch(FORMAT_2)?;
+    if from < 2 {
+        tx.execute_batch(FORMAT_2)?;
+    }
+    // files of earlier formats hold several versions of a point: such a table goes on as it answered
+    tx.execute(
+        "UPDATE tw_table SET mode = 'append' WHERE table_id IN
+         (SELECT table_id FROM ducklake_data_file WHERE end_snapshot IS NULL)",
+        [],
+    )?;
     tx.execute("UPDATE tw_meta SET value = ? WHERE key = 'format_version'", [FORMAT_VERSION.to_string()])?;
     Ok(tx.commit()?)
 }

@@ -10,6 +10,7 @@ mod faults;
 mod harness;
 mod jobs;
 mod operation;
+mod points;
 mod queries;
 mod retention;
 mod supervision;
