@@ -158,7 +158,7 @@ pub async fn trigger(Extract(state): Extract<Shared>, Query(wanted): Query<Wante
     });
     let (owned, mut done) = (Arc::clone(&state), body.clone());
     let work = move |job: &Handle| {
-        let merges = owned.store.compact(running, &Scope { tiers, database, table }, job)?;
+        let merges = owned.store.compact(running, &Scope { tiers, database, table, bytes_per_s: None }, job)?;
         (done["status"], done["merges"]) = ("completed".into(), merges.into());
         Ok(done)
     };

@@ -50,6 +50,7 @@ fn render(state: &State) -> String {
         ("arc_compaction_jobs_failed_total", "Merges that failed.", compaction.failed as f64),
         ("arc_compaction_files_compacted_total", "Files that merges took in.", compaction.files as f64),
         ("tidewater_compaction_rows_total", "Rows that merges rewrote.", compaction.rows as f64),
+        ("tidewater_scrubbed_bytes_total", "Bytes read against checksums.", read(&store.scrubbed_bytes)),
         ("tidewater_side_log_records_total", "Records of old segments copied aside.", read(&store.side_records)),
         ("tidewater_ballast_given_up_total", "Times the reserve on disk was given up.", read(&store.ballast_given_up)),
         ("arc_query_requests_total", "Queries.", read(&http.query_requests)),

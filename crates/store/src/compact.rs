@@ -26,6 +26,8 @@ use crate::{failpoint, random};
 const SETTLED_US: i64 = 3_600_000_000;
 /// A merge may hold so many times the bytes of a file that is large enough.
 const MERGE_TARGETS: u64 = 4;
+/// A bounded merge is followed by a pause of an hour at most (microseconds).
+const MAX_PAUSE_US: i64 = 3_600_000_000;
 /// The largest input may be so many times the others together.
 const LARGEST_SHARE: u64 = 4;
 
@@ -71,11 +73,13 @@ pub struct Scope {
     /// Folded names; `None` is all.
     pub database: Option<String>,
     pub table: Option<String>,
+    /// Input that merges take on average; the run ends where it would be more.
+    pub bytes_per_s: Option<u64>,
 }
 
 impl Default for Scope {
     fn default() -> Self {
-        Self { tiers: Tier::ALL.into(), database: None, table: None }
+        Self { tiers: Tier::ALL.into(), database: None, table: None, bytes_per_s: None }
     }
 }
 
@@ -121,6 +125,8 @@ pub struct Compaction {
     pub bytes_after: u64,
     /// Damaged inputs by file id: never deleted, left out of every merge.
     pub quarantined: BTreeSet<u64>,
+    /// When merges that are bounded in bytes may go on, UTC microseconds.
+    pub resume_us: i64,
     pub history: VecDeque<Merged>,
 }
 
@@ -245,6 +251,16 @@ pub fn run_once(shared: &Arc<Shared>, committer: &Arc<Committer>, scope: &Scope,
         }
         job.step(at, found.len())?;
         let started_us = shared.clock.now_us();
+        if let Some(rate) = scope.bytes_per_s {
+            let bytes: u64 = candidate.inputs.iter().map(|f| f.bytes).sum();
+            let pause_us = (u128::from(bytes) * 1_000_000 / u128::from(rate.max(1))) as i64;
+            let mut state = shared.compaction.lock();
+            // a clock that was set back does not stop merges for longer than they would have paused
+            if (started_us..started_us + MAX_PAUSE_US).contains(&(state.resume_us - 1)) {
+                break;
+            }
+            state.resume_us = started_us.saturating_add(pause_us);
+        }
         let done = run(shared, committer, candidate, job);
         let error = match &done {
             Ok(None) => continue,

@@ -41,6 +41,7 @@ pub mod retention;
 /// Deletes of rows.
 pub mod rewrite;
 /// The order and division of a sealed generation's rows.
+pub mod scrub;
 pub mod seal;
 /// Numbers, writes and syncs records, then makes them visible.
 pub mod sequencer;

@@ -66,6 +66,7 @@ pub struct Counters {
     pub flushed_files: AtomicU64,
     pub flushed_bytes: AtomicU64,
     pub last_flush_us: AtomicU64,
+    pub scrubbed_bytes: AtomicU64,
     pub replayed_records: AtomicU64,
     pub torn_tails: AtomicU64,
     pub orphans_removed: AtomicU64,

@@ -11,6 +11,7 @@ use server::auth::Auth;
 use server::{ServerConfig, State};
 use store::compact::Scope;
 use store::jobs::Handle;
+use store::scrub::Scrub;
 use store::supervisor::Supervisor;
 use store::{Durability, Store, StoreConfig};
 use tokio::net::TcpListener;
@@ -159,12 +160,21 @@ fn start_tasks(
     let expiry = EXPIRY_EVERY.min(Duration::from_millis(shared.config.snapshot_age_ms));
     supervisor.spawn("expiry", expiry, move |now| working.expire(now))?;
     let working = own();
+    let bytes_per_s = settings.integer("compaction.max_mb_per_second") << 20;
+    let scope = Scope { bytes_per_s: (bytes_per_s > 0).then_some(bytes_per_s), ..Scope::default() };
     supervisor.spawn("compaction", Duration::from_millis(shared.config.merge_interval_ms), move |_| {
         match working.start_compaction() {
-            Some(running) => working.compact(running, &Scope::default(), &Handle::of_server("compaction")).map(drop),
+            Some(running) => working.compact(running, &scope, &Handle::of_server("compaction")).map(drop),
             None => Ok(()), // one that was asked for is under way
         }
     })?;
+    let mb_per_s = settings.integer("scrub.mb_per_second");
+    if mb_per_s > 0 {
+        let working = own();
+        let every_us = settings.integer("scrub.interval") as i64 * 1_000_000;
+        let mut scrub = Scrub::new(mb_per_s << 20, every_us);
+        supervisor.spawn("scrub", Duration::from_secs(1), move |now| scrub.run_once(&working, now))?;
+    }
     if settings.flag("continuous_queries.enabled") {
         let working = Arc::clone(continuum);
         supervisor.spawn("continuous-queries", ms("continuous_queries.check_interval_ms"), move |now| match working

@@ -163,6 +163,24 @@ pub const SETTINGS: &[Setting] = &[
         doc: "a file of this size is not merged again",
     },
     Setting {
+        key: "compaction.max_mb_per_second",
+        kind: Kind::Integer { min: 0, max: 1_000_000 },
+        default: "0",
+        doc: "MB of input a second that background merges take on average; 0: no bound",
+    },
+    Setting {
+        key: "scrub.mb_per_second",
+        kind: Kind::Integer { min: 0, max: 1_000_000 },
+        default: "8",
+        doc: "MB of files a second that are read again against their checksums; 0: none",
+    },
+    Setting {
+        key: "scrub.interval",
+        kind: Kind::Integer { min: 1, max: 31_536_000 },
+        default: "604800",
+        doc: "seconds from one reading of all files to the next",
+    },
+    Setting {
         key: "retention.enabled",
         kind: Kind::Bool,
         default: "true",

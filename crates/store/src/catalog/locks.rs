@@ -257,4 +257,29 @@ mod tests {
         assert!(taken.token > stale.token);
         assert!(matches!(table.with(|db| fence(db, stale.token)), Err(Error::LockLost(_))));
     }
+
+    /// Run by the next test in a process of its own.
+    #[test]
+    fn thief() {
+        let Ok(catalog) = std::env::var("TW_LOCK_STOLEN_FROM") else { return };
+        let mut table = LockTable::open(std::path::Path::new(&catalog)).unwrap();
+        let _ = table.with(|db| acquire(db, &wanted("thief", 0, 9), TTL_US)).unwrap();
+    }
+
+    #[test]
+    fn a_thief_that_dies_in_the_act_has_stolen_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = catalog(folder.path());
+        let mut table = LockTable::open(&catalog).unwrap();
+        let old = table.with(|db| acquire(db, &wanted("old", 0, 9), 0)).unwrap().unwrap();
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "catalog::locks::tests::thief"])
+            .envs([("TW_LOCK_STOLEN_FROM", catalog.to_str().unwrap()), ("TIDEWATER_FAILPOINT", "lock.stolen")])
+            .output()
+            .unwrap();
+        assert!(!child.status.success(), "it ends at the failpoint");
+        table.with(|db| fence(db, old.token)).expect("the old lock still stands");
+        let next = table.with(|db| acquire(db, &wanted("next", 0, 9), TTL_US)).unwrap().unwrap();
+        assert!(next.token > old.token);
+    }
 }

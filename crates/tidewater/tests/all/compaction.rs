@@ -1,5 +1,6 @@
 //! Small files become large ones while the server answers, and a crash at any step changes nothing.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -23,15 +24,19 @@ fn file_count(server: &Server) -> u64 {
 }
 
 /// Files below the data folder.
-fn on_disk(server: &Server) -> usize {
+fn files(server: &Server) -> Vec<PathBuf> {
     let mut folders = vec![server.data().join("data")];
-    let mut found = 0;
+    let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-            if entry.path().is_dir() { folders.push(entry.path()) } else { found += 1 }
+            if entry.path().is_dir() { folders.push(entry.path()) } else { found.push(entry.path()) }
         }
     }
     found
+}
+
+fn on_disk(server: &Server) -> usize {
+    files(server).len()
 }
 
 #[test]
@@ -157,4 +162,78 @@ fn compaction_is_shown_triggered_and_paused_over_http() {
         (&status["manager"]["total_completed"], &status["schedulers"]["hourly"]["enabled"]),
         (&json!(1), &json!(false))
     );
+}
+
+#[test]
+fn t50_a_crash_while_ended_files_are_removed_leaves_none_behind() {
+    let dir = folder();
+    let settings = [
+        "ingest.max_quiet_age_ms=20",
+        "compaction.enabled=false",
+        "catalog.snapshot_age_ms=1000",
+        "catalog.file_grace_ms=0",
+    ];
+    let mut server =
+        Server::try_start(dir.path(), &settings, &[("TIDEWATER_FAILPOINT", "expire.removed")]).expect("it starts");
+    for i in 0..3 {
+        server.lines(&format!("cpu v={i}i {}", START_NS + i));
+        server.flush();
+    }
+    // it may end before the answer
+    let _ = server.try_send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"");
+    assert!(server.wait_end(super::harness::DEADLINE).is_some(), "it ends where it removes files");
+    let server = Server::start(dir.path(), &settings);
+    assert_eq!(server.rows("SELECT count(*), sum(v) FROM cpu"), json!([[3, 3]]));
+    eventually("only the merged file is left", || on_disk(&server) == 1);
+    python("catalog_check.py", &[server.data().to_str().expect("a plain path")]);
+}
+
+#[test]
+fn t49_a_file_that_rots_on_disk_is_found_named_and_left_alone() {
+    let dir = folder();
+    let server = Server::start(
+        dir.path(),
+        &["compaction.enabled=false", "scrub.mb_per_second=1000", "scrub.interval=1", "ingest.max_quiet_age_ms=20"],
+    );
+    server.lines(&format!("cpu v=1i {START_NS}\nmem v=2i {START_NS}"));
+    server.flush();
+    eventually("every file was read", || metric(&server, "tidewater_scrubbed_bytes_total") > 0.0);
+    assert_eq!(metric(&server, "tidewater_quarantined_files"), 0.0);
+    let found: Vec<_> = files(&server).into_iter().filter(|p| p.to_string_lossy().contains("cpu")).collect();
+    let mut bytes = std::fs::read(&found[0]).expect("a file");
+    bytes[10] ^= 1;
+    std::fs::write(&found[0], &bytes).expect("it can be written");
+    eventually("the damage is counted", || metric(&server, "tidewater_quarantined_files") == 1.0);
+    let name = found[0].file_name().and_then(|n| n.to_str()).expect("a name").to_owned();
+    eventually("the task names it", || {
+        let jobs = server.get("/api/v1/jobs").json().to_string();
+        jobs.contains(&name) && jobs.contains("checksum")
+    });
+    assert!(found[0].exists());
+    assert_eq!(server.rows("SELECT v FROM mem"), json!([[2]]));
+}
+
+#[test]
+fn background_merges_keep_to_their_rate_and_a_trigger_does_not_wait() {
+    let dir = folder();
+    let settings = ["compaction.interval_ms=100", "compaction.max_mb_per_second=1", "ingest.max_quiet_age_ms=3600000"];
+    let server = Server::start(dir.path(), &settings);
+    // three hours of two files each, near a MB apiece: numbers that no codec makes small
+    let mut random = 7u64;
+    for file in 0..6i64 {
+        let mut lines = String::new();
+        for row in 0..40_000i64 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let time = START_NS + file % 3 * HOUR_NS + row * 1_000 + file;
+            lines += &format!("cpu v={}i,w={}i {time}\n", random >> 1, random.rotate_left(32) >> 1);
+        }
+        server.lines(&lines);
+        server.flush();
+    }
+    eventually("one merge is done", || metric(&server, "arc_compaction_jobs_success_total") >= 1.0);
+    assert!(file_count(&server) > 3, "the others wait: {}", file_count(&server));
+    let done = server.try_send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"").expect("a reply");
+    assert!([200, 409].contains(&done.status), "{done:?}");
+    eventually("the hours are a day", || file_count(&server) == 1);
+    assert_eq!(server.rows("SELECT count(*) FROM cpu"), json!([[240_000]]));
 }

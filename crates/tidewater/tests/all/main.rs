@@ -6,6 +6,7 @@ mod compaction;
 mod continuous;
 mod crash;
 mod deletes;
+mod failpoints;
 mod faults;
 mod harness;
 mod jobs;
