@@ -25,6 +25,8 @@ pub enum What {
         #[arg(long, default_value_t = 10_000)]
         files: u64,
     },
+    /// Merges, deletes, retention, and queries and writes meanwhile
+    Life,
     /// The fourteen queries beside DuckDB in process; writes and /health under a heavy query
     Query {
         /// Measured runs of each query on each side, after one that warms up
@@ -48,11 +50,12 @@ pub fn run(what: &What) -> Result<()> {
         What::Ingest { seconds } => ingest(*seconds),
         What::Query { runs } => query(*runs),
         What::Start { files } => start(*files),
+        What::Life => crate::life::run(),
     }
 }
 
 /// Live files that one flush makes: rows of this many hours.
-const HOURS_A_FLUSH: u64 = 12;
+pub(crate) const HOURS_A_FLUSH: u64 = 12;
 
 fn start(files: u64) -> Result<()> {
     let mut server = Server::start("power")?;
@@ -146,6 +149,24 @@ fn measure(shape: &Shape, connections: usize, durability: &str, seconds: u64) ->
     Ok(())
 }
 
+/// Rows a second that so many connections write in columns of 1 000 rows.
+pub(crate) fn ingest_for(server: &Server, connections: usize, time: Duration) -> Result<f64> {
+    let shape = Shape { name: "", path: "/api/v1/write/msgpack", rows: 1_000, body: columnar(1_000) };
+    let (stop, requests) = (AtomicBool::new(false), AtomicU64::new(0));
+    let began = Instant::now();
+    std::thread::scope(|scope| -> Result<()> {
+        let workers: Vec<_> =
+            (0..connections).map(|_| scope.spawn(|| client(&server.address, &shape, &stop, &requests))).collect();
+        std::thread::sleep(time); // the length of the measurement
+        stop.store(true, Ordering::Relaxed);
+        for worker in workers {
+            worker.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+        }
+        Ok(())
+    })?;
+    Ok((requests.load(Ordering::Relaxed) * shape.rows) as f64 / began.elapsed().as_secs_f64())
+}
+
 /// A closed loop on one connection; the latencies in microseconds.
 fn client(address: &str, shape: &Shape, stop: &AtomicBool, requests: &AtomicU64) -> Result<Vec<u32>> {
     let mut stream = TcpStream::connect(address)?;
@@ -175,7 +196,7 @@ fn client(address: &str, shape: &Shape, stop: &AtomicBool, requests: &AtomicU64)
     Ok(latencies)
 }
 
-struct Server {
+pub(crate) struct Server {
     child: Child,
     address: String,
     ready_after: Duration,
@@ -195,10 +216,14 @@ impl Drop for Folder {
 
 impl Server {
     fn start(durability: &str) -> Result<Self> {
+        Self::start_with(durability, &[])
+    }
+
+    pub(crate) fn start_with(durability: &str, settings: &[&str]) -> Result<Self> {
         let folder = Folder(target().join("bench-data"));
         let _ = std::fs::remove_dir_all(&folder.0);
         std::fs::create_dir_all(&folder.0)?;
-        Self::start_in(folder, durability)
+        Self::start_in(folder, durability, settings)
     }
 
     /// Ends the process as a signal does and starts another on the same folder.
@@ -206,16 +231,17 @@ impl Server {
         run_command(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
         self.child.wait()?;
         let folder = Folder(std::mem::take(&mut self.folder.0));
-        Self::start_in(folder, "power")
+        Self::start_in(folder, "power", &[])
     }
 
-    fn start_in(folder: Folder, durability: &str) -> Result<Self> {
+    fn start_in(folder: Folder, durability: &str, settings: &[&str]) -> Result<Self> {
         let log = folder.0.join("log");
         let began = Instant::now();
         let child = Command::new(target().join("release/tidewater"))
             .args(["serve", "--set", "server.port=0", "--set"])
             .arg(format!("storage.local_path={}", folder.0.join("data").display()))
             .args(["--set", &format!("ingest.durability={durability}")])
+            .args(settings.iter().flat_map(|s| ["--set", s]))
             .env("TIDEWATER_AUTH_BOOTSTRAP_TOKEN", TOKEN)
             .stderr(std::fs::File::create(&log)?)
             .stdout(Stdio::null())
@@ -234,7 +260,11 @@ impl Server {
         }
     }
 
-    fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<String> {
+    pub(crate) fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<String> {
         let mut response = ureq::http::Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.address))
@@ -245,11 +275,11 @@ impl Server {
         Ok(response.body_mut().read_to_string()?)
     }
 
-    fn peak_rss_mib(&self) -> Result<u64> {
+    pub(crate) fn peak_rss_mib(&self) -> Result<u64> {
         self.memory_mib("VmHWM:")
     }
 
-    fn memory_mib(&self, what: &str) -> Result<u64> {
+    pub(crate) fn memory_mib(&self, what: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find(|l| l.starts_with(what)).with_context(|| format!("no {what}"))?;
         Ok(line.split_whitespace().nth(1).context("no value")?.parse::<u64>()? >> 10)
@@ -264,7 +294,7 @@ impl Drop for Server {
 }
 
 /// User and system CPU seconds of a process so far.
-fn cpu_seconds(pid: &str) -> Result<f64> {
+pub(crate) fn cpu_seconds(pid: &str) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
@@ -297,7 +327,7 @@ fn numbers() -> impl FnMut() -> u64 {
     }
 }
 
-fn columnar(rows: u64) -> Vec<u8> {
+pub(crate) fn columnar(rows: u64) -> Vec<u8> {
     let mut next = numbers();
     let mut out = vec![0x82, 0xa1, b'm', 0xa5];
     out.extend(b"bench");

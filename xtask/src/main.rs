@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod dist;
+mod life;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

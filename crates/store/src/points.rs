@@ -121,6 +121,8 @@ mod tests {
 
     use super::*;
 
+    type Key = (Option<u8>, i64, i16);
+    type Fields = (Option<i64>, Option<i64>);
     type Version = (Option<u8>, i64, Option<i16>, Option<i64>, Option<i64>);
 
     fn batch(rows: &[Version]) -> RecordBatch {
@@ -147,7 +149,7 @@ mod tests {
                  any::<Option<i64>>()), 0..60),
             size in 1usize..9,
         ) {
-            let mut wanted: BTreeMap<(Option<u8>, i64, i16), (Option<i64>, Option<i64>)> = BTreeMap::new();
+            let mut wanted: BTreeMap<Key, Fields> = BTreeMap::new();
             for (tag, time, ns, a, b) in &rows {
                 let point = wanted.entry((*tag, *time, ns.unwrap_or(0))).or_default();
                 *point = (a.or(point.0), b.or(point.1));

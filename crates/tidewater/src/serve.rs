@@ -9,7 +9,7 @@ use query::continuous::Continuum;
 use query::{Engine, EngineConfig};
 use server::auth::Auth;
 use server::{ServerConfig, State};
-use store::compact::Scope;
+use store::compact::{self, Scope};
 use store::jobs::Handle;
 use store::scrub::Scrub;
 use store::supervisor::Supervisor;
@@ -163,6 +163,7 @@ fn start_tasks(
     let bytes_per_s = settings.integer("compaction.max_mb_per_second") << 20;
     let scope = Scope { bytes_per_s: (bytes_per_s > 0).then_some(bytes_per_s), ..Scope::default() };
     supervisor.spawn("compaction", Duration::from_millis(shared.config.merge_interval_ms), move |_| {
+        compact::yield_to_others();
         match working.start_compaction() {
             Some(running) => working.compact(running, &scope, &Handle::of_server("compaction")).map(drop),
             None => Ok(()), // one that was asked for is under way

@@ -1,5 +1,6 @@
 //! Small files become large ones while the server answers, and a crash at any step changes nothing.
 
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -200,9 +201,9 @@ fn t49_a_file_that_rots_on_disk_is_found_named_and_left_alone() {
     eventually("every file was read", || metric(&server, "tidewater_scrubbed_bytes_total") > 0.0);
     assert_eq!(metric(&server, "tidewater_quarantined_files"), 0.0);
     let found: Vec<_> = files(&server).into_iter().filter(|p| p.to_string_lossy().contains("cpu")).collect();
-    let mut bytes = std::fs::read(&found[0]).expect("a file");
-    bytes[10] ^= 1;
-    std::fs::write(&found[0], &bytes).expect("it can be written");
+    let byte = std::fs::read(&found[0]).expect("a file")[10];
+    let file = std::fs::OpenOptions::new().write(true).open(&found[0]).expect("a file");
+    file.write_all_at(&[byte ^ 1], 10).expect("it can be written");
     eventually("the damage is counted", || metric(&server, "tidewater_quarantined_files") == 1.0);
     let name = found[0].file_name().and_then(|n| n.to_str()).expect("a name").to_owned();
     eventually("the task names it", || {
