@@ -371,7 +371,7 @@ async fn preview(state: &Shared, query: Continuous, range: (i64, i64)) -> Result
     let body = json!({
         "query_id": query.id,
         "query_name": query.definition.name,
-        "execution_id": null,
+        "execution_id": format!("cq-dry-{}", &store::random::uuid()[..8]),
         "status": "dry_run",
         "start_time": rfc3339(range.0),
         "end_time": rfc3339(range.1),

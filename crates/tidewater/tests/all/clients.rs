@@ -10,6 +10,13 @@ fn arc_and_influxdb_clients_write_and_read() {
 }
 
 #[test]
+fn the_arc_client_manages_retention_continuous_queries_and_deletes() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["continuous_queries.enabled=false", "retention.enabled=false"]);
+    python("clients_manage.py", &[&server.url, TOKEN]);
+}
+
+#[test]
 fn duckdb_reads_the_catalog_live_and_finds_no_fault_in_it() {
     let dir = folder();
     // flushed and merged as often as can be, the grace is the usual one
