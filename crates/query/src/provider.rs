@@ -158,9 +158,9 @@ impl TableScan {
     /// Whether a file stands in the order of points. A tag that its sort key lacks may have been a field
     /// when it was written.
     fn is_in_order(&self, file: &DataFile) -> bool {
-        let columns = self.table.info.schema.columns();
-        let id = |name: &str| columns.iter().find(|c| &*c.name == name).map(|c| c.id);
-        let tags = columns.iter().filter(|c| c.role == Role::Tag && c.ty == ColumnType::Utf8).map(|c| c.id);
+        let schema = &self.table.info.schema;
+        let id = |name: &str| schema.find(name).map(|c| c.id);
+        let tags = schema.columns().iter().filter(|c| c.role == Role::Tag && c.ty == ColumnType::Utf8).map(|c| c.id);
         let expected: Vec<_> = tags.chain(id(TIME)).collect();
         let ns = id(TIME_NS);
         file.sort_key.iter().copied().filter(|key| Some(*key) != ns).eq(expected)

@@ -287,6 +287,32 @@ pub async fn delete(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Res
     .await
 }
 
+/// What a run did, or would do.
+fn describe_outcome(
+    query: &Continuous,
+    name: &str,
+    status: &str,
+    range: (i64, i64),
+    rows: u64,
+    began: Instant,
+    executed_us: i64,
+) -> Value {
+    json!({
+        "query_id": query.id,
+        "query_name": query.definition.name,
+        "execution_id": name,
+        "status": status,
+        "start_time": rfc3339(range.0),
+        "end_time": rfc3339(range.1),
+        "records_read": null,
+        "records_written": rows,
+        "execution_time_seconds": began.elapsed().as_secs_f64(),
+        "destination_measurement": query.definition.destination_measurement,
+        "dry_run": status == "dry_run",
+        "executed_at": rfc3339(executed_us),
+    })
+}
+
 /// How a run is asked for.
 #[derive(Debug, Default, Deserialize)]
 pub struct Run {
@@ -304,10 +330,7 @@ pub async fn execute(
     Query(waiting): Query<Waiting>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let run: Run = match body.is_empty() {
-        true => Run::default(),
-        false => serde_json::from_slice(&body).map_err(|e| ApiError::new(Code::InvalidBody, e.to_string()))?,
-    };
+    let run: Run = jobs::body_or_default(&body)?;
     let instant = |field: &str, text: Option<&String>| text.map(|t| time::parse(field, t)).transpose();
     let from = instant("start_time", run.start_time.as_ref())?;
     let to = instant("end_time", run.end_time.as_ref())?;
@@ -335,20 +358,7 @@ pub async fn execute(
     let work = move |job: &Handle| {
         let done = owned.continuum.execute(id, asked, &name, job)?;
         let Done { range, rows, .. } = done.unwrap_or(Done { name: name.clone(), range, rows: 0 });
-        Ok(json!({
-            "query_id": id,
-            "query_name": query.definition.name,
-            "execution_id": name,
-            "status": "completed",
-            "start_time": rfc3339(range.0),
-            "end_time": rfc3339(range.1),
-            "records_read": null,
-            "records_written": rows,
-            "execution_time_seconds": began.elapsed().as_secs_f64(),
-            "destination_measurement": query.definition.destination_measurement,
-            "dry_run": false,
-            "executed_at": rfc3339(now_us),
-        }))
+        Ok(describe_outcome(&query, &name, "completed", range, rows, began, now_us))
     };
     jobs::run(&state, record, waiting.at_once, work).await
 }
@@ -368,22 +378,11 @@ async fn preview(state: &Shared, query: Continuous, range: (i64, i64)) -> Result
     }
     text.push(b']');
     let shown: Value = serde_json::from_slice(&text).map_err(|e| ApiError::new(Code::Internal, e.to_string()))?;
-    let body = json!({
-        "query_id": query.id,
-        "query_name": query.definition.name,
-        "execution_id": format!("cq-dry-{}", &store::random::uuid()[..8]),
-        "status": "dry_run",
-        "start_time": rfc3339(range.0),
-        "end_time": rfc3339(range.1),
-        "records_read": null,
-        "records_written": rows,
-        "execution_time_seconds": began.elapsed().as_secs_f64(),
-        "destination_measurement": query.definition.destination_measurement,
-        "dry_run": true,
-        "executed_at": rfc3339(state.clock.now_us()),
-        "executed_query": query.definition.query,
-        "rows": shown,
-    });
+    let name = format!("cq-dry-{}", &store::random::uuid()[..8]);
+    let now_us = state.clock.now_us();
+    let mut body = describe_outcome(&query, &name, "dry_run", range, rows as u64, began, now_us);
+    body["executed_query"] = json!(query.definition.query);
+    body["rows"] = shown;
     Ok(Json(body).into_response())
 }
 

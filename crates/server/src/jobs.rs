@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::{Code, limits};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use store::jobs::{Asked, Handle, Record};
 use store::supervisor::{Status, words};
@@ -173,4 +174,12 @@ pub async fn locks(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiEr
 pub async fn clean_up_locks(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiError> {
     let removed = blocking(move || Ok(state.store.clean_up_locks()?)).await?;
     Ok(Json(json!({"success": true, "removed": removed})))
+}
+
+/// A JSON body that may be absent.
+pub fn body_or_default<T: Default + DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    match body.is_empty() {
+        true => Ok(T::default()),
+        false => serde_json::from_slice(body).map_err(|e| ApiError::new(Code::InvalidBody, e.to_string())),
+    }
 }

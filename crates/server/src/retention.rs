@@ -172,10 +172,7 @@ pub async fn execute(
     Query(waiting): Query<Waiting>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let run: Run = match body.is_empty() {
-        true => Run::default(),
-        false => serde_json::from_slice(&body).map_err(|e| ApiError::new(Code::InvalidBody, e.to_string()))?,
-    };
+    let run: Run = jobs::body_or_default(&body)?;
     let policy = policy(&state, id)?;
     if !policy.settings.is_active {
         return Err(ApiError::new(Code::InvalidParameter, "the policy is not active; set is_active first"));

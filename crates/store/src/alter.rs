@@ -9,14 +9,13 @@ use model::{Column, ColumnType, DatabaseId, ItemName, Role, TableId, TableMode, 
 
 use crate::catalog::{Conversion, Job, Target};
 use crate::error::{Error, Result};
-use crate::failpoint;
 use crate::flush::table_folder;
 use crate::jobs::Handle;
 use crate::merge::{Merging, merge};
 use crate::rewrite::damaged;
 use crate::store::Store;
 use crate::view::DataFile;
-use crate::{points, random};
+use crate::{durable, failpoint, file, points};
 
 /// What a change of type did.
 #[derive(Debug, Clone, Copy, Default)]
@@ -81,25 +80,24 @@ impl Store {
                 wanted.sort_by_key(|c| c.id);
                 let schema = model::TableSchema::new(wanted);
                 let left: Vec<_> = live.files.iter().filter(|f| !seen.contains(&f.id)).cloned().collect();
-                for (at, file) in left.iter().enumerate() {
+                for (at, live_file) in left.iter().enumerate() {
                     job.step(at, left.len())?;
-                    seen.insert(file.id);
-                    let reader = crate::file::reader(&folder.join(&*file.path))?;
-                    let holds = |f: &Arc<arrow::datatypes::Field>| crate::file::column_id(f) == Some(old.id);
+                    seen.insert(live_file.id);
+                    let reader = file::reader(&folder.join(&*live_file.path))?;
+                    let holds = |f: &Arc<arrow::datatypes::Field>| file::column_id(f) == Some(old.id);
                     if !reader.schema().fields().iter().any(holds) {
                         continue;
                     }
-                    let below = file.path.rfind('/').map_or("", |slash| &file.path[..=slash]);
-                    let name = format!("{below}{:016x}-{}", file.lsn_max.0, &random::uuid()[..8]);
-                    let inputs = [Arc::clone(file)];
+                    let inputs = [Arc::clone(live_file)];
                     let moved = [(old.id, id)];
-                    let new = merge(&folder, &name, &schema, &inputs, &moved, None, live.info.mode)
-                        .map_err(|e| damaged(&inputs, e))?;
+                    let new =
+                        merge(&folder, &file::name_after(&inputs), &schema, &inputs, &moved, None, live.info.mode)
+                            .map_err(|e| damaged(&inputs, e))?;
                     failpoint::hit("retype.rewritten");
                     written.push(folder.join(&new.path));
                     done.files += 1;
                     done.rows += new.rows;
-                    ended.push(file.id);
+                    ended.push(live_file.id);
                     files.push(new);
                 }
                 let conversion = Conversion {
@@ -119,9 +117,7 @@ impl Store {
             Err(Error::Churn(info.name.to_string()))
         })();
         if let Err(error) = outcome {
-            for path in &written {
-                let _ = std::fs::remove_file(path);
-            }
+            durable::discard(&written);
             return Err(error);
         }
         held.spend();
@@ -144,9 +140,7 @@ impl Store {
             let mut written: Vec<PathBuf> = Vec::new();
             let outcome = self.restate(table, mode, job, held.token(), &mut written);
             if outcome.is_err() {
-                for path in &written {
-                    let _ = std::fs::remove_file(path);
-                }
+                durable::discard(&written);
             }
             match outcome {
                 Err(Error::Churn(_)) => {} // rows came between
@@ -199,11 +193,8 @@ impl Store {
             if before == after {
                 continue; // no point has two versions here
             }
-            let last = unit.iter().map(|f| f.lsn_max.0).max().unwrap_or_default();
-            let folders = unit.iter().map(|f| f.path.rfind('/').map_or("", |slash| &f.path[..=slash]));
-            let below = folders.min_by_key(|f| f.len()).unwrap_or("");
-            let name = format!("{below}{last:016x}-{}", &random::uuid()[..8]);
-            let new = merge(&folder, &name, schema, unit, &[], None, TableMode::Last).map_err(failed)?;
+            let new =
+                merge(&folder, &file::name_after(unit), schema, unit, &[], None, TableMode::Last).map_err(failed)?;
             written.push(folder.join(&new.path));
             done.files += unit.len();
             done.rows += before;

@@ -20,7 +20,7 @@ use crate::merge::{MergeError, merge};
 use crate::seal::Interval;
 use crate::shared::Shared;
 use crate::view::{DataFile, Table, View};
-use crate::{failpoint, random};
+use crate::{durable, failpoint, file};
 
 /// Late rows are awaited so long after an interval's end before it counts as over (microseconds).
 const SETTLED_US: i64 = 3_600_000_000;
@@ -324,15 +324,15 @@ fn run(
     let folder = table_folder(shared, &view, &table.info)?;
     let (schema, mode) = (Arc::clone(&table.info.schema), table.info.mode);
     drop(view);
-    let last = candidate.inputs.iter().map(|f| f.lsn_max.0).max().unwrap_or_default();
-    let name = format!("{}{last:016x}-{}", candidate.interval.folder(), &random::uuid()[..8]);
-    let file = merge(&folder, &name, &schema, &candidate.inputs, &[], None, mode)?;
+    let last = candidate.inputs.iter().map(|f| f.lsn_max).max().unwrap_or_default();
+    let name = file::fresh_name(&candidate.interval.folder(), last);
+    let merged = merge(&folder, &name, &schema, &candidate.inputs, &[], None, mode)?;
     failpoint::hit("compact.output_written");
-    let (path, bytes) = (folder.join(&file.path), file.bytes);
+    let (path, bytes) = (folder.join(&merged.path), merged.bytes);
     let replacement = Replacement {
         table: candidate.table,
         ended: candidate.inputs.iter().map(|f| f.id).collect(),
-        files: vec![file],
+        files: vec![merged],
         kind: ReplacementKind::Merge,
         columns: Vec::new(),
         also: None,
@@ -341,7 +341,7 @@ fn run(
     };
     let committed = committer.wait(|reply| Job::Replace { replacement, reply });
     if committed.is_err() {
-        let _ = std::fs::remove_file(path);
+        durable::discard(&[path]);
     }
     committed?;
     held.spend();

@@ -21,7 +21,7 @@ use crate::jobs::Handle;
 use crate::merge::merge;
 use crate::store::Store;
 use crate::view::{DataFile, Table};
-use crate::{WriteRequest, failpoint, file, meta, random, seal};
+use crate::{WriteRequest, durable, failpoint, file, meta, seal};
 
 /// What a continuous query is. Durations are in microseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -479,7 +479,7 @@ impl Store {
             if generation.rows > 0 {
                 let sorted = seal::sort(&generation, &table.info.schema, table.info.mode)?;
                 for rows in &sorted.files {
-                    let name = format!("{:016x}-{}", window.published.0, &random::uuid()[..8]);
+                    let name = file::fresh_name("", window.published);
                     let lsn = (window.published, window.published);
                     let mut new = file::write(&folder, &name, &sorted, rows, &table.info.schema, lsn)?;
                     new.producer = window.query as u64;
@@ -489,12 +489,11 @@ impl Store {
             }
             failpoint::hit("cq.rows_written");
             let fresh = files.len();
-            for file in ended.iter().filter(|f| f.time_min < range.0 || f.time_max >= range.1) {
-                let below = file.path.rfind('/').map_or("", |slash| &file.path[..=slash]);
-                let name = format!("{below}{:016x}-{}", file.lsn_max.0, &random::uuid()[..8]);
+            for across in ended.iter().filter(|f| f.time_min < range.0 || f.time_max >= range.1) {
                 let time = table.info.schema.find(TIME).map(|c| c.id);
                 let outside = |batch: &RecordBatch| Ok(outside(batch, time, range));
-                let inputs = [Arc::clone(file)];
+                let inputs = [Arc::clone(across)];
+                let name = file::name_after(&inputs);
                 let new = merge(&folder, &name, &table.info.schema, &inputs, &[], Some(&outside), table.info.mode)
                     .map_err(|e| crate::rewrite::damaged(&inputs, e))?;
                 written.push(folder.join(&new.path));
@@ -531,9 +530,7 @@ impl Store {
                 }
             }
             Err(error) => {
-                for path in &written {
-                    let _ = std::fs::remove_file(path);
-                }
+                durable::discard(&written);
                 return Err(error);
             }
         }

@@ -152,6 +152,13 @@ pub fn remove(path: &Path) -> Result<()> {
     power::remove(path).map_err(Error::io("cannot remove", path))
 }
 
+/// Removes what failed work has written; what stays is an orphan that the next start removes.
+pub fn discard(paths: &[PathBuf]) {
+    for path in paths {
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// Bytes that an unprivileged process can still write on the file system of `path`.
 pub fn free_bytes(path: &Path) -> Result<u64> {
     statvfs(path).map(|stat| stat.f_bavail * stat.f_frsize)

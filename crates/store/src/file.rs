@@ -22,8 +22,9 @@ use parquet::schema::types::ColumnPath;
 use crate::durable::{self, NewFile};
 use crate::error::{Error, Result};
 use crate::hot::HotColumn;
+use crate::random;
 use crate::seal::{FileRows, Sorted};
-use crate::view::StringBounds;
+use crate::view::{DataFile, StringBounds};
 
 /// Longest string kept as a bound: longer ones prune no better and bloat the catalog.
 const BOUND_BYTES: usize = 200;
@@ -94,6 +95,18 @@ pub fn write(
 fn bounds(key: &crate::seal::Ranked, rows: &[u32]) -> StringBounds {
     let (nulls, min_max) = key.bounds(rows);
     string_bounds(key.column, nulls, min_max.map(|(min, max)| (min.to_owned(), max.to_owned())))
+}
+
+/// A name, without `.parquet`, that no file has, below `folder`, which is empty or ends in `/`.
+pub(crate) fn fresh_name(folder: &str, last: Lsn) -> String {
+    format!("{folder}{:016x}-{}", last.0, &random::uuid()[..8])
+}
+
+/// The name of a file that takes the place of others: below the widest of their folders.
+pub(crate) fn name_after(inputs: &[Arc<DataFile>]) -> String {
+    let folders = inputs.iter().map(|f| f.path.rfind('/').map_or("", |slash| &f.path[..=slash]));
+    let last = inputs.iter().map(|f| f.lsn_max).max().unwrap_or_default();
+    fresh_name(folders.min_by_key(|folder| folder.len()).unwrap_or_default(), last)
 }
 
 /// The bounds as the catalog keeps them.

@@ -14,7 +14,7 @@ use crate::hot::Generation;
 use crate::shared::{Counters, Shared};
 use crate::side::SideLog;
 use crate::view::{TableInfo, View};
-use crate::{failpoint, file, random, seal};
+use crate::{durable, failpoint, file, seal};
 
 /// Share of the budget past which the largest tables are flushed whatever their age.
 const PRESSURE: f64 = 0.6;
@@ -159,9 +159,7 @@ impl Flusher {
 
     /// The job failed before COMMIT or was rolled back: its outputs go, the rows stay hot and logged.
     fn fail(&mut self, table: TableId, now_us: i64, error: &Error, paths: &[PathBuf]) {
-        for path in paths {
-            let _ = std::fs::remove_file(path);
-        }
+        durable::discard(paths);
         let times = self.failed.get(&table).map_or(1, |(_, n)| n + 1);
         let backoff_s = (1i64 << times.min(6).saturating_sub(1)).min(MAX_BACKOFF_S);
         self.failed.insert(table, (now_us + backoff_s * 1_000_000, times));
@@ -186,7 +184,7 @@ impl Flusher {
         let mut files = Vec::with_capacity(sorted.files.len());
         let mut paths = Vec::with_capacity(sorted.files.len());
         for rows in &sorted.files {
-            let name = format!("{:016x}-{}", lsn_max.0, &random::uuid()[..8]);
+            let name = file::fresh_name("", lsn_max);
             match file::write(&folder, &name, &sorted, rows, schema, (lsn_min, lsn_max)) {
                 Ok(file) => {
                     paths.push(folder.join(&file.path));
@@ -194,9 +192,7 @@ impl Flusher {
                     files.push(file);
                 }
                 Err(error) => {
-                    for path in &paths {
-                        let _ = std::fs::remove_file(path);
-                    }
+                    durable::discard(&paths);
                     return Err(error);
                 }
             }

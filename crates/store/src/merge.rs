@@ -6,11 +6,9 @@ use std::cmp::Ordering;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int16Array, RecordBatch, StringArray, UInt32Array, new_null_array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt32Array, new_null_array};
 use arrow::compute::{self, interleave_record_batch};
-use arrow::datatypes::{DataType, Int16Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::row::{RowConverter, Rows, SortField};
 use model::column::{ColumnType, Role, TIME, TIME_NS};
 use model::{Column, ColumnId, TableMode, TableSchema};
@@ -19,7 +17,7 @@ use parquet::basic::{Compression, ZstdLevel};
 
 use crate::error::{Error, Result};
 use crate::file::{self, Durable, NewDataFile, Output};
-use crate::points::Points;
+use crate::points::{Points, whole_ns};
 use crate::view::DataFile;
 
 /// Rows that are read of an input, and written, at a time; fewer where inputs and columns are many.
@@ -208,9 +206,7 @@ impl Layout {
         let mut keys: Vec<ArrayRef> = self.keys.iter().map(|at| Arc::clone(batch.column(*at))).collect();
         keys.push(Arc::clone(batch.column(self.time)));
         if let Some(at) = self.time_ns {
-            // absent nanoseconds are zero
-            let ns = batch.column(at).as_primitive::<Int16Type>();
-            keys.push(Arc::new(ns.iter().map(|v| Some(v.unwrap_or(0))).collect::<Int16Array>()));
+            keys.push(whole_ns(batch.column(at)));
         }
         Ok(self.converter.convert_columns(&keys)?)
     }

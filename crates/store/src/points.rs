@@ -67,11 +67,16 @@ impl Points {
         }
         let mut keys: Vec<ArrayRef> = self.keys.iter().map(|at| Arc::clone(batch.column(*at))).collect();
         if let Some(at) = self.ns {
-            let ns = batch.column(at).as_primitive::<Int16Type>();
-            keys.push(Arc::new(ns.iter().map(|v| Some(v.unwrap_or(0))).collect::<Int16Array>()));
+            keys.push(whole_ns(batch.column(at)));
         }
         Ok(partition(&keys)?.ranges())
     }
+}
+
+/// `time_ns` as a key: absent nanoseconds are zero.
+pub(crate) fn whole_ns(column: &ArrayRef) -> ArrayRef {
+    let ns = column.as_primitive::<Int16Type>();
+    Arc::new(ns.iter().map(|v| Some(v.unwrap_or(0))).collect::<Int16Array>())
 }
 
 /// One row of each of `runs`, which follow one another without a gap.

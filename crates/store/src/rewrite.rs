@@ -18,7 +18,7 @@ use crate::jobs::Handle;
 use crate::merge::{MergeError, Merging, merge};
 use crate::store::Store;
 use crate::view::{DataFile, Table, TableInfo};
-use crate::{failpoint, points, random};
+use crate::{durable, failpoint, file, points};
 
 /// What a filter says of a file by its statistics alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,9 +115,7 @@ impl Store {
         let mut written: Vec<PathBuf> = Vec::new();
         let outcome = self.replace(table, &folder, &meant, filter, job, held.token(), &mut written);
         if outcome.is_err() {
-            for path in &written {
-                let _ = std::fs::remove_file(path);
-            }
+            durable::discard(&written);
         }
         outcome?;
         held.spend();
@@ -142,13 +140,8 @@ impl Store {
             if rows == of {
                 continue;
             }
-            let last = inputs.iter().map(|f| f.lsn_max.0).max().unwrap_or_default();
-            // the widest of their folders
-            let folders = inputs.iter().map(|f| f.path.rfind('/').map_or("", |slash| &f.path[..=slash]));
-            let below = folders.min_by_key(|f| f.len()).unwrap_or("");
-            let name = format!("{below}{last:016x}-{}", &random::uuid()[..8]);
             let survivors = |batch: &RecordBatch| Ok(complement(&filter.mask(&narrow(batch, schema, filter)?)?));
-            let new = merge(folder, &name, schema, inputs, &[], Some(&survivors), table.info.mode)
+            let new = merge(folder, &file::name_after(inputs), schema, inputs, &[], Some(&survivors), table.info.mode)
                 .map_err(|e| damaged(inputs, e))?;
             written.push(folder.join(&new.path));
             if new.rows + rows != *of {
@@ -233,9 +226,9 @@ fn count(folder: &Path, files: &[Arc<DataFile>], info: &TableInfo, filter: &dyn 
     };
     // only the filter's columns are read
     let path = folder.join(&*file.path);
-    let builder = crate::file::reader(&path)?;
+    let builder = file::reader(&path)?;
     let wanted = builder.schema().fields().iter().enumerate();
-    let wanted = wanted.filter(|(_, f)| crate::file::column_id(f).is_some_and(|id| filter.columns().contains(&id)));
+    let wanted = wanted.filter(|(_, f)| file::column_id(f).is_some_and(|id| filter.columns().contains(&id)));
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.map(|(i, _)| i).collect::<Vec<_>>());
     let mut rows = 0;
     for batch in builder.with_projection(mask).build()? {
@@ -247,7 +240,7 @@ fn count(folder: &Path, files: &[Arc<DataFile>], info: &TableInfo, filter: &dyn 
 
 /// The columns that the filter reads; what a file lacks is null.
 fn narrow(batch: &RecordBatch, schema: &TableSchema, filter: &dyn RowFilter) -> Result<RecordBatch> {
-    let held: Vec<Option<ColumnId>> = batch.schema().fields().iter().map(crate::file::column_id).collect();
+    let held: Vec<Option<ColumnId>> = batch.schema().fields().iter().map(file::column_id).collect();
     let mut fields = Vec::with_capacity(filter.columns().len());
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(filter.columns().len());
     for id in filter.columns() {

@@ -12,13 +12,6 @@ use super::harness::{Server, eventually, folder, python};
 const HOUR_NS: i64 = 3_600_000_000_000;
 const START_NS: i64 = 1_700_006_400_000_000_000;
 
-fn metric(server: &Server, name: &str) -> f64 {
-    let text = String::from_utf8(server.get("/metrics").body).expect("metrics are text");
-    let line =
-        text.lines().find(|l| l.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("no {name}:\n{text}"));
-    line.split_whitespace().nth(1).and_then(|v| v.parse().ok()).expect("a number")
-}
-
 fn file_count(server: &Server) -> u64 {
     let reply = server.get("/api/v1/databases/default/measurements").json();
     reply["measurements"][0]["file_count"].as_u64().expect("a count")
@@ -77,9 +70,9 @@ fn t44_t45_t47_answers_stay_right_while_files_are_merged_and_removed() {
         eventually("a first row", || acknowledged.load(Ordering::SeqCst) > 0);
         eventually("merged files are removed from the disk", || {
             asked();
-            metric(&server, "tidewater_files_removed_total") >= 30.0
+            server.metric("tidewater_files_removed_total") >= 30.0
         });
-        assert!(metric(&server, "arc_compaction_jobs_success_total") >= 3.0);
+        assert!(server.metric("arc_compaction_jobs_success_total") >= 3.0);
         over.store(true, Ordering::Relaxed);
     });
     let total = acknowledged.load(Ordering::SeqCst);
@@ -198,13 +191,13 @@ fn t49_a_file_that_rots_on_disk_is_found_named_and_left_alone() {
     );
     server.lines(&format!("cpu v=1i {START_NS}\nmem v=2i {START_NS}"));
     server.flush();
-    eventually("every file was read", || metric(&server, "tidewater_scrubbed_bytes_total") > 0.0);
-    assert_eq!(metric(&server, "tidewater_quarantined_files"), 0.0);
+    eventually("every file was read", || server.metric("tidewater_scrubbed_bytes_total") > 0.0);
+    assert_eq!(server.metric("tidewater_quarantined_files"), 0.0);
     let found: Vec<_> = files(&server).into_iter().filter(|p| p.to_string_lossy().contains("cpu")).collect();
     let byte = std::fs::read(&found[0]).expect("a file")[10];
     let file = std::fs::OpenOptions::new().write(true).open(&found[0]).expect("a file");
     file.write_all_at(&[byte ^ 1], 10).expect("it can be written");
-    eventually("the damage is counted", || metric(&server, "tidewater_quarantined_files") == 1.0);
+    eventually("the damage is counted", || server.metric("tidewater_quarantined_files") == 1.0);
     let name = found[0].file_name().and_then(|n| n.to_str()).expect("a name").to_owned();
     eventually("the task names it", || {
         let jobs = server.get("/api/v1/jobs").json().to_string();
@@ -231,7 +224,7 @@ fn background_merges_keep_to_their_rate_and_a_trigger_does_not_wait() {
         server.lines(&lines);
         server.flush();
     }
-    eventually("one merge is done", || metric(&server, "arc_compaction_jobs_success_total") >= 1.0);
+    eventually("one merge is done", || server.metric("arc_compaction_jobs_success_total") >= 1.0);
     assert!(file_count(&server) > 3, "the others wait: {}", file_count(&server));
     let done = server.try_send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"").expect("a reply");
     assert!([200, 409].contains(&done.status), "{done:?}");

@@ -38,12 +38,6 @@ fn unblock_flush(folder: &PathBuf) {
     }
 }
 
-fn metric(server: &Server, name: &str) -> f64 {
-    let text = String::from_utf8(server.get("/metrics").body).expect("metrics are text");
-    let line = text.lines().find(|l| l.split([' ', '{']).next() == Some(name)).unwrap_or_else(|| panic!("no {name}"));
-    line.rsplit(' ').next().and_then(|v| v.parse().ok()).unwrap_or_else(|| panic!("{line}"))
-}
-
 #[test]
 fn b1_what_was_answered_204_survives_kill_9() {
     let dir = folder();
@@ -65,11 +59,11 @@ fn b2_a_failed_flush_drops_nothing_and_is_tried_again() {
     server.lines("t v=2i 2\nt v=3i 3");
     let reply = server.send("POST", "/api/v1/write/line-protocol/flush", &[], b"");
     assert_eq!(reply.status, 503, "{}", String::from_utf8_lossy(&reply.body));
-    assert!(metric(&server, "arc_buffer_flush_failures_total") >= 1.0);
+    assert!(server.metric("arc_buffer_flush_failures_total") >= 1.0);
     assert_eq!(server.rows("SELECT count(*), sum(v) FROM t"), json!([[3, 6]]));
     unblock_flush(&blocked);
     // no write comes that would remind it
-    eventually("the flush comes back by itself", || metric(&server, "arc_buffer_records_written_total") >= 2.0);
+    eventually("the flush comes back by itself", || server.metric("arc_buffer_records_written_total") >= 2.0);
     assert_eq!(server.rows("SELECT count(*), sum(v) FROM t"), json!([[3, 6]]));
 }
 
@@ -133,7 +127,7 @@ fn b7_t23_an_outage_of_the_storage_over_restarts_loses_nothing() {
     let blocked = block_flush(&server);
     for i in 2..=4 {
         server.lines(&format!("t v={i}i {i}"));
-        eventually("a flush fails", || metric(&server, "arc_buffer_flush_failures_total") >= 1.0);
+        eventually("a flush fails", || server.metric("arc_buffer_flush_failures_total") >= 1.0);
         server.kill();
         server = Server::start(dir.path(), &["ingest.max_quiet_age_ms=100"]);
     }
@@ -228,7 +222,7 @@ fn b10_t18_overload_is_503_with_retry_after_in_bounded_memory_and_nothing_is_los
     assert_eq!(refused.status, 503, "{}", String::from_utf8_lossy(&refused.body));
     assert!(refused.header("retry-after").parse::<u32>().is_ok_and(|s| s >= 1));
     assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[acknowledged]]), "reads go on");
-    let resident = metric(&server, "process_resident_memory_bytes");
+    let resident = server.metric("process_resident_memory_bytes");
     assert!(resident < f64::from(512 << 20), "{resident} bytes resident with a budget of 128 MiB");
     unblock_flush(&blocked);
     eventually("room brings writes back", || {

@@ -155,6 +155,14 @@ impl Server {
         assert_eq!(reply.status, 204, "{}", String::from_utf8_lossy(&reply.body));
     }
 
+    /// One value of `/metrics`.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = String::from_utf8(self.get("/metrics").body).expect("metrics are text");
+        let line =
+            text.lines().find(|l| l.split([' ', '{']).next() == Some(name)).unwrap_or_else(|| panic!("no {name}"));
+        line.rsplit(' ').next().and_then(|v| v.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+    }
+
     pub fn flush(&self) {
         let reply = self.send("POST", "/api/v1/write/line-protocol/flush", &[], b"");
         assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));

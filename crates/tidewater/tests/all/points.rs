@@ -46,8 +46,7 @@ impl Reference {
             let point = self.0.entry((host, region, time)).or_default();
             *point = (values.0.or(point.0), values.1.or(point.1));
         }
-        let reply =
-            server.try_send("POST", "/api/v2/write?bucket=default&org=o", &[], lines.as_bytes()).expect("a reply");
+        let reply = server.send("POST", "/api/v2/write?bucket=default&org=o", &[], lines.as_bytes());
         assert_eq!(reply.status, 204, "{reply:?}");
     }
 
@@ -89,7 +88,7 @@ impl Reference {
 }
 
 fn compact(server: &Server) {
-    let done = server.try_send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"").expect("a reply");
+    let done = server.send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"");
     assert_eq!(done.status, 200, "{done:?}");
 }
 
@@ -111,8 +110,7 @@ fn t51_a_point_is_one_row_hot_in_files_merged_deleted_and_restarted() {
                 let bound = random.below(3) as i64;
                 let body = json!({"database": "default", "measurement": "cpu", "where": format!("a = {bound} AND b > 1"),
                     "confirm": true});
-                let done =
-                    server.try_send("POST", "/api/v1/delete", &[], body.to_string().as_bytes()).expect("a reply");
+                let done = server.send("POST", "/api/v1/delete", &[], body.to_string().as_bytes());
                 let before = reference.0.len();
                 reference.0.retain(|_, (a, b)| !(*a == Some(bound) && b.is_some_and(|b| b > 1.0)));
                 assert_eq!(done.json()["deleted_count"], json!(before - reference.0.len()), "{round}: {done:?}");
@@ -129,7 +127,7 @@ fn t51_a_point_is_one_row_hot_in_files_merged_deleted_and_restarted() {
     server.flush();
     let switched = |server: &Server, mode: &str| {
         let body = json!({"mode": mode}).to_string();
-        let done = server.try_send("PUT", MEASUREMENT, &[], body.as_bytes()).expect("a reply");
+        let done = server.send("PUT", MEASUREMENT, &[], body.as_bytes());
         assert_eq!(done.status, 200, "{done:?}");
     };
     switched(&server, "append");
@@ -137,7 +135,7 @@ fn t51_a_point_is_one_row_hot_in_files_merged_deleted_and_restarted() {
     python("catalog_check.py", &[server.data().to_str().expect("a plain path")]);
     let twice = format!("cpu,host=9 a=1i {BASE_NS}");
     for _ in 0..2 {
-        server.try_send("POST", "/api/v2/write?bucket=default&org=o", &[], twice.as_bytes()).expect("a reply");
+        server.send("POST", "/api/v2/write?bucket=default&org=o", &[], twice.as_bytes());
     }
     assert_eq!(server.rows("SELECT count(*) FROM cpu WHERE host = '9'"), json!([[2]]));
     switched(&server, "last");
@@ -146,6 +144,6 @@ fn t51_a_point_is_one_row_hot_in_files_merged_deleted_and_restarted() {
     let server = Server::start(dir.path(), &settings);
     reference.0.insert((Some(9), None, BASE_NS), (Some(1), None));
     reference.check(&server, "one row a point again");
-    let refused = server.try_send("PUT", MEASUREMENT, &[], br#"{"mode": "first"}"#).expect("a reply");
+    let refused = server.send("PUT", MEASUREMENT, &[], br#"{"mode": "first"}"#);
     assert_eq!((refused.status, &refused.json()["code"]), (400, &json!("invalid_parameter")), "{refused:?}");
 }

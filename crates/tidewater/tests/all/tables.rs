@@ -21,11 +21,7 @@ fn t55_a_dropped_table_and_database_stay_away_and_later_rows_are_new_ones() {
     server.lines("cpu v=3i 3");
     assert_eq!(server.send("DELETE", TABLE, &[], b"").status, 400, "it must be confirmed");
     assert_eq!(server.rows("SELECT count(*) FROM cpu"), json!([[3]]));
-    let hot = |server: &Server| {
-        let text = String::from_utf8(server.get("/metrics").body).expect("text");
-        let line = text.lines().find(|l| l.starts_with("tidewater_hot_bytes ")).expect("the gauge").to_owned();
-        line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).expect("a number")
-    };
+    let hot = |server: &Server| server.metric("tidewater_hot_bytes");
     assert!(hot(&server) > 0.0);
     assert_eq!(server.send("DELETE", &format!("{TABLE}?confirm=true"), &[], b"").status, 200);
     assert_eq!(hot(&server), 0.0, "its memory is given back");
