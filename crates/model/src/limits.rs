@@ -76,7 +76,11 @@ pub const REMOVED_FILES: usize = 10_000;
 /// Files that one merge takes.
 pub const MERGED_FILES: usize = 64;
 /// Merges that are remembered for the history.
-pub const COMPACTION_HISTORY: usize = 100;
+pub const COMPACTION_HISTORY: usize = 10_000;
+/// Live files of all tables that compaction aims to stay below.
+pub const LIVE_FILES: usize = 10_000;
+/// Bytes of files up to which a write that brings a float rewrites an integer column.
+pub const WIDENED_BYTES: u64 = 64 << 20;
 /// Retention policies of one server.
 pub const RETENTION_POLICIES: usize = 10_000;
 /// Executions of all policies that are remembered.

@@ -306,7 +306,10 @@ impl Continuum {
         self.store.queries().end(execution, told, began.elapsed().as_secs_f64() * 1e3)?;
         self.store.forget_run(name)?;
         let rows = outcome?;
-        self.delete_source(definition, job)?;
+        if asked.is_some() || mark.is_none() {
+            self.store.queries().computed(id, done.range)?;
+        }
+        self.delete_source(&query, job)?;
         Ok(Some(Done { rows, ..done }))
     }
 
@@ -347,21 +350,21 @@ impl Continuum {
         })?)
     }
 
-    /// Source rows of final windows go after their days.
-    fn delete_source(&self, definition: &Definition, job: &Handle) -> Result<(), Error> {
+    /// Source rows of final windows go after their days; rows that no window was made of stay.
+    fn delete_source(&self, query: &Continuous, job: &Handle) -> Result<(), Error> {
+        let definition = &query.definition;
         let Some(days) = definition.delete_source_after_days else { return Ok(()) };
-        let Some(mark) = self.store.continuous_queries()?.into_iter().find(|q| q.definition.name == definition.name)
-        else {
-            return Ok(());
-        };
-        let Some(mark) = mark.mark else { return Ok(()) };
+        let Some(mark) = self.store.continuous_query(query.id)?.and_then(|q| q.mark) else { return Ok(()) };
+        let Some(from_us) = self.store.queries().computed_from(query.id)? else { return Ok(()) };
         let view = self.store.view();
         let Some(table) = view.table(&definition.database, &definition.source_measurement) else { return Ok(()) };
         let now_us = self.store.shared().clock.now_us();
         let cutoff_us = (now_us - days * DAY_US).min(mark.processed_us - definition.look_back_us);
-        let is_old = |min: i64| min < cutoff_us;
-        if table.files.iter().any(|f| is_old(f.time_min)) || table.hot.chunks().any(|c| is_old(c.time_min)) {
-            let rows = self.store.delete_before(table, cutoff_us, job)?;
+        let is_old = |min: i64, max: i64| min < cutoff_us && max >= from_us;
+        if table.files.iter().any(|f| is_old(f.time_min, f.time_max))
+            || table.hot.chunks().any(|c| is_old(c.time_min, c.time_max))
+        {
+            let rows = self.store.delete_between(table, (from_us, cutoff_us), job)?;
             tracing::info!(query = definition.name, rows, "source rows of final windows were deleted");
         }
         Ok(())

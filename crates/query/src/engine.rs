@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result as PlanResult;
@@ -174,6 +174,22 @@ impl Engine {
                 batches.push(batch);
             }
             Ok((Arc::clone(&stream.schema), batches))
+        })
+    }
+
+    /// Runs a query of nothing through a slot, as any query goes; blocks its thread.
+    ///
+    /// # Errors
+    /// No slot came free in time, or the engine gave another answer.
+    pub fn probe(&self) -> Result<(), Error> {
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::Internal("the engine has stopped".into()))?;
+        runtime.block_on(async {
+            let mut stream = self.query("SELECT 1", "default", ReadMode::Newest).await?;
+            let mut rows = 0;
+            while let Some(batch) = stream.next().await {
+                rows += batch?.num_rows();
+            }
+            if rows == 1 { Ok(()) } else { Err(Error::Internal(format!("the probe query gave {rows} rows"))) }
         })
     }
 
@@ -381,6 +397,12 @@ async fn answer(
         }
         Kind::ShowTables { database: named } => show_tables(&state, &view, named.as_deref().unwrap_or(database)),
         Kind::Query(statement) => plan(*statement, &state, &view, database, &parsed.aliases, mode).await,
+        Kind::DescribeTable(name) => describe_table(&state, &view, database, &name),
+        Kind::Describe(query) => {
+            let planned = plan(*query, &state, &view, database, &parsed.aliases, mode).await?;
+            let columns = planned.schema.fields().iter().map(|f| (f.name().clone(), shown_type(f.data_type())));
+            table(&state, described(columns.collect()))
+        }
         Kind::Explain { query, analyze: _ } => {
             let planned = plan(*query, &state, &view, database, &parsed.aliases, mode).await?;
             let text = displayable(planned.plan.as_ref()).indent(true).to_string();
@@ -427,6 +449,86 @@ fn show_tables(state: &SessionState, view: &View, database: &str) -> Result<Plan
             ("total_size_mb", sizes),
         ],
     )
+}
+
+/// `DESCRIBE`, in DuckDB's columns.
+fn described(columns: Vec<(String, String)>) -> Vec<(&'static str, ArrayRef)> {
+    let (names, types): (Vec<String>, Vec<String>) = columns.into_iter().unzip();
+    let rows = names.len();
+    let text = |values: Vec<String>| Arc::new(StringArray::from(values)) as ArrayRef;
+    let nothing = || Arc::new(StringArray::new_null(rows)) as ArrayRef;
+    vec![
+        ("column_name", text(names)),
+        ("column_type", text(types)),
+        ("null", text(vec!["YES".into(); rows])),
+        ("key", nothing()),
+        ("default", nothing()),
+        ("extra", nothing()),
+    ]
+}
+
+/// `DESCRIBE table`: its columns with what tags and fields are, and whether it keeps every row (`append`) or one
+/// a point (`last`).
+fn describe_table(state: &SessionState, view: &View, database: &str, name: &[String]) -> Result<Planned, Error> {
+    let (owner, wanted) = match name {
+        [wanted] => (database, wanted),
+        [owner, wanted] => (owner.as_str(), wanted),
+        _ => return Err(Error::Invalid(format!("{:?} is no name of a table", name.join(".")))),
+    };
+    let Some(found) = view.table(owner, wanted) else {
+        return Err(not_found(view, owner, wanted, name.len() > 1));
+    };
+    let known = found.info.schema.columns();
+    let mut columns =
+        described(known.iter().map(|c| (c.name.to_string(), shown_type(&c.ty.arrow()))).collect());
+    let roles = known.iter().map(|c| Some(c.role.as_str())).collect::<StringArray>();
+    columns.push(("role", Arc::new(roles)));
+    let mode = found.info.mode.as_str();
+    columns.push(("mode", Arc::new(StringArray::from(vec![mode; known.len()]))));
+    table(state, columns)
+}
+
+/// DuckDB's name of a type.
+fn shown_type(ty: &DataType) -> String {
+    match ty {
+        DataType::Boolean => "BOOLEAN".into(),
+        DataType::Int8 => "TINYINT".into(),
+        DataType::Int16 => "SMALLINT".into(),
+        DataType::Int32 => "INTEGER".into(),
+        DataType::Int64 => "BIGINT".into(),
+        DataType::UInt8 => "UTINYINT".into(),
+        DataType::UInt16 => "USMALLINT".into(),
+        DataType::UInt32 => "UINTEGER".into(),
+        DataType::UInt64 => "UBIGINT".into(),
+        DataType::Float16 | DataType::Float32 => "FLOAT".into(),
+        DataType::Float64 => "DOUBLE".into(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "VARCHAR".into(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BLOB".into(),
+        DataType::Date32 | DataType::Date64 => "DATE".into(),
+        DataType::Time32(_) | DataType::Time64(_) => "TIME".into(),
+        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL".into(),
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMP WITH TIME ZONE".into(),
+        DataType::Timestamp(TimeUnit::Second, None) => "TIMESTAMP_S".into(),
+        DataType::Timestamp(TimeUnit::Millisecond, None) => "TIMESTAMP_MS".into(),
+        DataType::Timestamp(TimeUnit::Microsecond, None) => "TIMESTAMP".into(),
+        DataType::Timestamp(TimeUnit::Nanosecond, None) => "TIMESTAMP_NS".into(),
+        DataType::Decimal128(38, 0) => "HUGEINT".into(),
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+            format!("DECIMAL({p},{s})")
+        }
+        DataType::Decimal256(p, s) => format!("DECIMAL({p},{s})"),
+        DataType::Dictionary(_, value) => shown_type(value),
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            format!("{}[]", shown_type(item.data_type()))
+        }
+        DataType::Struct(fields) => {
+            let shown: Vec<String> =
+                fields.iter().map(|f| format!("{} {}", f.name(), shown_type(f.data_type()))).collect();
+            format!("STRUCT({})", shown.join(", "))
+        }
+        DataType::Null => "\"NULL\"".into(),
+        other => other.to_string(),
+    }
 }
 
 async fn plan(

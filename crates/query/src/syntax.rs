@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use model::fold;
 use model::limits;
-use sqlparser::ast::{
+use sqlparser::ast::{DescribeAlias, ObjectNamePart, 
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, OrderByExpr, OrderByOptions, Query, SelectItem,
     SetExpr, Statement, Value, VisitMut, VisitorMut,
@@ -30,6 +30,10 @@ pub struct Parsed {
 pub enum Kind {
     Query(Box<Statement>),
     Explain { query: Box<Statement>, analyze: bool },
+    /// The columns of an answer.
+    Describe(Box<Statement>),
+    /// The columns of a table, by the parts of its name.
+    DescribeTable(Vec<String>),
     ShowDatabases,
     ShowTables { database: Option<String> },
 }
@@ -43,6 +47,13 @@ pub fn parse(sql: &str) -> Result<Parsed, Error> {
     let (tokens, aliases) = fold_tokens(tokens);
     let statement = whole(tokens, |parser| parser.parse_statement())?;
     let kind = match statement {
+        Statement::Explain { describe_alias: DescribeAlias::Describe | DescribeAlias::Desc, statement, .. } => {
+            Kind::Describe(Box::new(prepared(*statement)?))
+        }
+        Statement::ExplainTable { table_name, .. } => {
+            let part = |part: ObjectNamePart| part.as_ident().map(|ident| ident.value.clone()).unwrap_or_default();
+            Kind::DescribeTable(table_name.0.into_iter().map(part).collect())
+        }
         Statement::Explain { analyze, statement, query_plan: false, estimate: false, options: None, .. } => {
             Kind::Explain { query: Box::new(prepared(*statement)?), analyze }
         }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Query, State as Extract};
 use axum::response::{IntoResponse, Response};
-use model::{Code, fold};
+use model::{Code, fold, limits};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::compact::{Merged, Scope, Tier};
@@ -20,8 +20,8 @@ const HISTORY: usize = 10;
 
 fn describe(merged: &Merged) -> Value {
     json!({
-        "database": &*merged.database,
-        "measurement": &*merged.table,
+        "database": merged.database,
+        "measurement": merged.table,
         "tier": merged.tier.as_str(),
         "partition_path": merged.folder,
         "status": if merged.error.is_none() { "completed" } else { "failed" },
@@ -65,10 +65,11 @@ pub async fn status(Extract(state): Extract<Shared>) -> Json<Value> {
 }
 
 /// `GET /api/v1/compaction/stats`
-pub async fn stats(Extract(state): Extract<Shared>) -> Json<Value> {
+pub async fn stats(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiError> {
+    let (_, recent) = state.store.jobs().merges(HISTORY)?;
     let seen = state.store.shared().compaction.lock();
     let saved = seen.bytes_before.saturating_sub(seen.bytes_after);
-    Json(json!({
+    Ok(Json(json!({
         "total_jobs_completed": seen.completed,
         "total_jobs_failed": seen.failed,
         "total_files_compacted": seen.files,
@@ -78,9 +79,9 @@ pub async fn stats(Extract(state): Extract<Shared>) -> Json<Value> {
         "cycle_running": seen.running,
         "current_cycle_id": seen.running.then_some(seen.runs + 1),
         "quarantined_files": seen.quarantined,
-        "recent_jobs": seen.history.iter().rev().take(HISTORY).map(describe).collect::<Vec<_>>(),
+        "recent_jobs": recent.iter().map(describe).collect::<Vec<_>>(),
         "tiers": Tier::ALL.map(Tier::as_str),
-    }))
+    })))
 }
 
 /// `GET /api/v1/compaction/candidates`: what a run would merge now.
@@ -109,12 +110,14 @@ pub struct Page {
     limit: Option<usize>,
 }
 
-/// `GET /api/v1/compaction/history`, newest first
-pub async fn history(Extract(state): Extract<Shared>, Query(page): Query<Page>) -> Json<Value> {
-    let seen = state.store.shared().compaction.lock();
-    let limit = page.limit.unwrap_or(HISTORY);
-    let jobs: Vec<Value> = seen.history.iter().rev().take(limit).map(describe).collect();
-    Json(json!({"total_jobs": seen.completed + seen.failed, "recent_jobs": jobs}))
+/// `GET /api/v1/compaction/history`, newest first, over restarts
+pub async fn history(
+    Extract(state): Extract<Shared>,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, ApiError> {
+    let limit = page.limit.unwrap_or(HISTORY).min(limits::COMPACTION_HISTORY);
+    let (total, merges) = state.store.jobs().merges(limit)?;
+    Ok(Json(json!({"total_jobs": total, "recent_jobs": merges.iter().map(describe).collect::<Vec<_>>()})))
 }
 
 /// What a run may be cut down to.

@@ -18,6 +18,11 @@ pub struct ServerConfig {
     pub write_wait: Duration,
     /// How long a request waits for the job that it started.
     pub sync_wait: Duration,
+    /// From one run of a retention policy to the next, where the policy does not say.
+    pub retention_every: Duration,
+    /// From one health probe or sample of the server's own numbers to the next, and how many samples are kept.
+    pub sample_every: Duration,
+    pub samples: usize,
     /// Rows that one delete may take; zero: no bound.
     pub delete_max_rows: u64,
     /// Rows above which a delete must be confirmed.

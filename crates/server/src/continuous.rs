@@ -168,7 +168,7 @@ fn keep_policy(state: &Shared, before: Option<&Definition>, now: Option<&Definit
             measurement: Some(d.destination_measurement.clone()),
             retention_days: d.retention_days?,
             buffer_days: 0,
-            is_active: true,
+            ..Settings::default()
         })
     });
     match (known, wanted) {

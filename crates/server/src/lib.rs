@@ -32,6 +32,8 @@ mod query;
 mod retention;
 /// Which path is answered by which function.
 mod routes;
+/// The server's own numbers over the last minutes.
+pub mod samples;
 /// What every handler shares.
 mod state;
 /// Instants as clients read and write them.

@@ -85,18 +85,18 @@ fn render(state: &State) -> String {
     out
 }
 
-fn resident_bytes() -> f64 {
+pub fn resident_bytes() -> f64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: f64 = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0.0);
     pages * 4096.0
 }
 
-fn open_descriptors() -> f64 {
+pub fn open_descriptors() -> f64 {
     std::fs::read_dir("/proc/self/fd").map_or(0.0, |d| d.count() as f64)
 }
 
 #[expect(unsafe_code, reason = "std has no getrusage")]
-fn process_cpu_seconds() -> f64 {
+pub fn process_cpu_seconds() -> f64 {
     // SAFETY: zero is a valid value of this plain C struct
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: `usage` outlives the call

@@ -15,16 +15,17 @@ use store::retention::{Execution, Policy, Settings};
 use crate::auth::ADMIN;
 use crate::error::ApiError;
 use crate::jobs::{self, Waiting};
-use crate::state::{Shared, blocking};
+use crate::state::{Shared, State, blocking};
 use crate::time::rfc3339;
 
-/// What a policy has that a client leaves out, as in Arc's Python edition.
-const BUFFER_DAYS: i64 = 7;
 /// Executions that a client gets unless it asks for another number.
 const EXECUTIONS: usize = 50;
 
-fn describe(policy: &Policy) -> Value {
-    let Settings { name, database, measurement, retention_days, buffer_days, is_active } = &policy.settings;
+fn describe(state: &State, policy: &Policy) -> Value {
+    let Settings { name, database, measurement, retention_days, buffer_days, is_active, .. } = &policy.settings;
+    let Settings { schedule, timezone, jitter_seconds, .. } = &policy.settings;
+    let every_us = state.config.retention_every.as_micros() as i64;
+    let next_us = policy.next_us(every_us, state.clock.now_us()).ok().flatten();
     let last = policy.last.as_ref();
     json!({
         "id": policy.id,
@@ -34,6 +35,10 @@ fn describe(policy: &Policy) -> Value {
         "retention_days": retention_days,
         "buffer_days": buffer_days,
         "is_active": is_active,
+        "schedule": schedule,
+        "timezone": timezone,
+        "jitter_seconds": jitter_seconds,
+        "next_execution_time": next_us.map(rfc3339),
         "last_execution_time": last.map(|e| rfc3339(e.started_us)),
         "last_execution_status": last.map(|e| &e.status),
         "last_deleted_count": last.map(|e| e.deleted_rows),
@@ -82,7 +87,13 @@ fn merged(mut base: Settings, sent: &Map<String, Value>) -> Result<Settings, Api
             ("database", Value::String(text)) => base.database = text.clone(),
             ("measurement", Value::Null) => base.measurement = None,
             ("measurement", Value::String(text)) => base.measurement = Some(text.clone()).filter(|t| !t.is_empty()),
-            ("name" | "database" | "measurement", _) => return Err(bad(field, "a text")),
+            ("schedule", Value::Null) => base.schedule = None,
+            ("schedule", Value::String(text)) => base.schedule = Some(text.clone()).filter(|t| !t.is_empty()),
+            ("timezone", Value::String(text)) => base.timezone = text.clone(),
+            ("name" | "database" | "measurement" | "schedule" | "timezone", _) => return Err(bad(field, "a text")),
+            ("jitter_seconds", value) => {
+                base.jitter_seconds = value.as_i64().ok_or_else(|| bad(field, "a whole number"))?
+            }
             ("retention_days", value) => {
                 base.retention_days = value.as_i64().ok_or_else(|| bad(field, "a whole number"))?
             }
@@ -102,7 +113,7 @@ fn policy(state: &Shared, id: i64) -> Result<Policy, ApiError> {
 /// The policy, and what may be a mistake in it.
 fn answer(state: &Shared, id: i64) -> Result<Value, ApiError> {
     let policy = policy(state, id)?;
-    let mut body = describe(&policy);
+    let mut body = describe(state, &policy);
     if state.store.view().database(&policy.settings.database).is_none() {
         body["warning"] = format!("database {:?} does not exist yet", policy.settings.database).into();
     }
@@ -112,20 +123,12 @@ fn answer(state: &Shared, id: i64) -> Result<Value, ApiError> {
 /// `GET /api/v1/retention`
 pub async fn list(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiError> {
     let all = state.store.policies().list()?;
-    Ok(Json(all.iter().map(describe).collect()))
+    Ok(Json(all.iter().map(|policy| describe(&state, policy)).collect()))
 }
 
 /// `POST /api/v1/retention`
 pub async fn create(Extract(state): Extract<Shared>, body: Bytes) -> Result<Response, ApiError> {
-    let empty = Settings {
-        name: String::new(),
-        database: String::new(),
-        measurement: None,
-        retention_days: 0,
-        buffer_days: BUFFER_DAYS,
-        is_active: true,
-    };
-    let settings = merged(empty, &fields(&body)?)?;
+    let settings = merged(Settings::default(), &fields(&body)?)?;
     let id = state.store.policies().create(&settings, state.clock.now_us())?;
     Ok((StatusCode::CREATED, Json(answer(&state, id)?)).into_response())
 }

@@ -8,7 +8,7 @@ use model::Code;
 
 use crate::error::ApiError;
 use crate::state::{Shared, count};
-use crate::{auth, compaction, continuous, databases, delete, health, influx, jobs, metrics, query, retention, write};
+use crate::{auth, compaction, continuous, databases, delete, health, influx, jobs, metrics, query, retention, samples, write};
 
 /// Every route of the server.
 pub fn router(state: Shared) -> Router {
@@ -72,6 +72,7 @@ pub fn router(state: Shared) -> Router {
         .route("/ready", get(health::ready))
         .route("/ping", get(health::ping).head(health::ping))
         .route("/metrics", get(metrics::prometheus))
+        .route("/api/v1/metrics/timeseries/{type}", get(samples::timeseries))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         // bodies are bounded where they are read, with the bound named in the error

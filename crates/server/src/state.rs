@@ -11,6 +11,7 @@ use store::supervisor::Supervisor;
 use crate::auth::Auth;
 use crate::config::ServerConfig;
 use crate::error::ApiError;
+use crate::samples::Samples;
 
 /// What every handler shares.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub struct State {
     pub config: ServerConfig,
     pub started_us: i64,
     pub counters: HttpCounters,
+    pub samples: Samples,
     pub in_flight: InFlight,
 }
 

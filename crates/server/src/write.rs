@@ -257,6 +257,12 @@ async fn store_rows(state: &State, mut request: WriteRequest, known: Written) ->
                 attempts += 1;
                 continue;
             }
+            Resolution::Widens { table, column } => {
+                let store = std::sync::Arc::clone(&state.store);
+                blocking(move || Ok(store.widen(table, &column)?)).await?;
+                attempts += 1;
+                continue;
+            }
         };
         let rows = resolved.rows;
         let mut written = known.joined(&refused, rows);

@@ -10,7 +10,7 @@ use model::{Column, ColumnType, DatabaseId, ItemName, Role, TableId, TableMode, 
 use crate::catalog::{Conversion, Job, Target};
 use crate::error::{Error, Result};
 use crate::flush::table_folder;
-use crate::jobs::Handle;
+use crate::jobs::{Asked, Handle};
 use crate::merge::{Merging, merge};
 use crate::rewrite::damaged;
 use crate::store::Store;
@@ -123,6 +123,38 @@ impl Store {
         held.spend();
         failpoint::hit("retype.commit.after");
         Ok(done)
+    }
+
+    /// Makes an int64 column float64 because a write brought a fraction: [`Store::retype`] as a job of the
+    /// server, once however many writes ask.
+    ///
+    /// # Errors
+    /// As [`Store::retype`]; or an integer of the column has no exact float.
+    pub fn widen(&self, table: TableId, column: &str) -> Result<()> {
+        let mut refused = self.unwidened.lock();
+        let live = self.live(table)?;
+        let Some(found) = live.info.schema.find(column).filter(|c| c.ty == ColumnType::Int64) else {
+            return Ok(()); // another write was first
+        };
+        if let Some(reason) = refused.get(&(table, found.id)) {
+            return Err(Error::Parameter(reason.clone()));
+        }
+        let database = self.view().database_of(&live.info).map(|d| d.name.to_string());
+        let asked = Asked {
+            kind: "retype",
+            database,
+            measurement: Some(live.info.name.to_string()),
+            detail: serde_json::json!({"column": column, "type": "float64", "reason": "a write brought a fraction"}),
+            owner: "server".into(),
+        };
+        let job = self.jobs().begin(&asked, self.shared().clock.now_us())?;
+        let outcome = self.retype(table, column, ColumnType::Float64, &job);
+        let told = outcome.as_ref().map(|d| serde_json::json!({"rewritten_files": d.files, "rewritten_rows": d.rows}));
+        self.end_job(&job, told.map_err(|e| (false, e.to_string())))?;
+        if let Err(Error::Parameter(reason)) = &outcome {
+            refused.insert((table, found.id), reason.clone());
+        }
+        outcome.map(drop)
     }
 
     /// Makes a table keep one row a point, or every row. Versions that a table of points has become the

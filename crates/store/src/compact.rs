@@ -3,9 +3,9 @@
 //! A file belongs to the narrowest of hour, day, month or year that holds all its rows. Within one
 //! interval small files are merged when there are enough of them, or when the interval is over, and
 //! never with a file much larger than all others together: each row is rewritten a logarithmic
-//! number of times. [`crate::merge`] does the work; one commit swaps the files.
+//! number of times. When the folder as a whole has many files, wider intervals are merged before they are over. [`crate::merge`] does the work; one commit swaps the files.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ const MAX_PAUSE_US: i64 = 3_600_000_000;
 const LARGEST_SHARE: u64 = 4;
 
 /// The width of the interval that a merge is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Tier {
     Hourly,
     Daily,
@@ -95,11 +96,11 @@ pub struct Candidate {
     pub inputs: Vec<Arc<DataFile>>,
 }
 
-/// What became of one candidate.
-#[derive(Debug, Clone)]
+/// What became of one candidate. Instants are UTC microseconds.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Merged {
-    pub database: Arc<str>,
-    pub table: Arc<str>,
+    pub database: String,
+    pub table: String,
     pub tier: Tier,
     pub folder: String,
     pub started_us: i64,
@@ -127,11 +128,10 @@ pub struct Compaction {
     pub quarantined: BTreeSet<u64>,
     /// When merges that are bounded in bytes may go on, UTC microseconds.
     pub resume_us: i64,
-    pub history: VecDeque<Merged>,
 }
 
 impl Compaction {
-    fn record(&mut self, merged: Merged) {
+    fn record(&mut self, merged: &Merged) {
         match &merged.error {
             Some(_) => self.failed += 1,
             None => {
@@ -142,16 +142,13 @@ impl Compaction {
                 self.bytes_after += merged.bytes_after;
             }
         }
-        if self.history.len() == limits::COMPACTION_HISTORY {
-            self.history.pop_front();
-        }
-        self.history.push_back(merged);
     }
 }
 
 /// What ought to be merged at `now_us`; no file is named twice.
 pub fn candidates(shared: &Shared, view: &View, scope: &Scope, now_us: i64) -> Vec<Candidate> {
     let quarantined = shared.compaction.lock().quarantined.clone();
+    let is_pressed = view.tables.values().map(|t| t.files.len()).sum::<usize>() > limits::LIVE_FILES / 2;
     let mut found = Vec::new();
     for (folded, database) in &view.databases {
         if scope.database.as_deref().is_some_and(|wanted| *wanted != **folded) {
@@ -162,7 +159,7 @@ pub fn candidates(shared: &Shared, view: &View, scope: &Scope, now_us: i64) -> V
             let Some(table) = view.tables.get(id).filter(|_| wanted) else { continue };
             let mut taken: HashSet<u64> = HashSet::new();
             for tier in &scope.tiers {
-                for (interval, inputs) in groups(shared, table, *tier, now_us, &quarantined, &taken) {
+                for (interval, inputs) in groups(shared, table, *tier, now_us, is_pressed, &quarantined, &taken) {
                     taken.extend(inputs.iter().map(|f| f.id));
                     let (database, name) = (Arc::clone(&database.name), Arc::clone(&table.info.name));
                     found.push(Candidate { table: *id, database, name, tier: *tier, interval, inputs });
@@ -178,6 +175,7 @@ fn groups(
     table: &Table,
     tier: Tier,
     now_us: i64,
+    is_pressed: bool,
     quarantined: &BTreeSet<u64>,
     taken: &HashSet<u64>,
 ) -> Vec<(Interval, Vec<Arc<DataFile>>)> {
@@ -191,10 +189,12 @@ fn groups(
             by_interval.entry((interval, file.producer)).or_default().push(Arc::clone(file));
         }
     }
+    // where thousands of tables make the files, each must do with half as many, also across hours
+    let least = if is_pressed { (config.merge_min_files / 2).max(2) } else { config.merge_min_files };
     let mut found = Vec::new();
     for ((interval, _), mut files) in by_interval {
         let is_over = now_us >= interval.end_us().saturating_add(SETTLED_US);
-        if files.len() < 2 || (tier != Tier::Hourly && !is_over) {
+        if files.len() < 2 || (tier != Tier::Hourly && !is_over && !is_pressed) {
             continue;
         }
         files.sort_by_key(|f| (f.bytes, f.id));
@@ -203,7 +203,7 @@ fn groups(
         if largest > (total - largest).saturating_mul(LARGEST_SHARE) {
             files.pop(); // it is rewritten when the others have grown
         }
-        if files.len() < 2 || !(is_over || files.len() >= config.merge_min_files) {
+        if files.len() < 2 || !(is_over || files.len() >= least) {
             continue;
         }
         files.sort_by_key(|f| (f.lsn_min, f.id));
@@ -237,11 +237,17 @@ fn keeps_order(table: &Table, inputs: &[Arc<DataFile>]) -> bool {
     table.files.iter().all(|f| inputs.iter().any(|i| i.id == f.id) || !is_between(f))
 }
 
-/// Merges what ought to be merged; a failure of one table stops no other.
+/// Merges what ought to be merged; a failure of one table stops no other. `note` hears of each merge.
 ///
 /// # Errors
 /// The last failure that was not a damaged input (those are quarantined).
-pub fn run_once(shared: &Arc<Shared>, committer: &Arc<Committer>, scope: &Scope, job: &Handle) -> Result<usize> {
+pub fn run_once(
+    shared: &Arc<Shared>,
+    committer: &Arc<Committer>,
+    scope: &Scope,
+    job: &Handle,
+    note: &dyn Fn(&Merged),
+) -> Result<usize> {
     failpoint::hit("compact.run");
     let mut outcome = Ok(0);
     let found = candidates(shared, &shared.view(), scope, shared.clock.now_us());
@@ -277,8 +283,8 @@ pub fn run_once(shared: &Arc<Shared>, committer: &Arc<Committer>, scope: &Scope,
             }
         };
         let merged = Merged {
-            database: Arc::clone(&candidate.database),
-            table: Arc::clone(&candidate.name),
+            database: candidate.database.to_string(),
+            table: candidate.name.to_string(),
             tier: candidate.tier,
             folder: candidate.interval.folder(),
             started_us,
@@ -289,7 +295,8 @@ pub fn run_once(shared: &Arc<Shared>, committer: &Arc<Committer>, scope: &Scope,
             bytes_after: done.as_ref().map_or(0, |bytes| bytes.unwrap_or(0)),
             error,
         };
-        shared.compaction.lock().record(merged);
+        shared.compaction.lock().record(&merged);
+        note(&merged);
         match done {
             Ok(_) => outcome = outcome.map(|n| n + 1),
             Err(MergeError::Input(..)) => {}

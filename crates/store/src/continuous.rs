@@ -138,6 +138,7 @@ impl Queries {
                error TEXT);
              CREATE INDEX IF NOT EXISTS continuous_executions_by_query ON continuous_executions (query_id, id);",
         )?;
+        meta::add_column(&database, "continuous_queries", "computed_from_us INTEGER")?;
         let open: Vec<(i64, String)> = {
             let mut statement =
                 database.prepare("SELECT id, name FROM continuous_executions WHERE status = 'running'")?;
@@ -238,6 +239,23 @@ impl Queries {
             params![query, id - limits::CONTINUOUS_EXECUTIONS as i64],
         )?;
         Ok(id)
+    }
+
+    /// Notes that every window of a range has been computed. What is kept is where the unbroken range that
+    /// ends at the mark begins: another range counts when it reaches that.
+    pub fn computed(&self, query: i64, (from_us, to_us): (i64, i64)) -> Result<()> {
+        self.database.lock().execute(
+            "UPDATE continuous_queries SET computed_from_us = ?1 WHERE id = ?3 AND (computed_from_us IS NULL
+             OR (?1 < computed_from_us AND ?2 >= computed_from_us))",
+            params![from_us, to_us, query],
+        )?;
+        Ok(())
+    }
+
+    /// Where the unbroken range of computed windows begins, UTC microseconds.
+    pub fn computed_from(&self, query: i64) -> Result<Option<i64>> {
+        let sql = "SELECT computed_from_us FROM continuous_queries WHERE id = ?";
+        Ok(self.database.lock().query_row(sql, [query], |r| r.get(0)).optional()?.flatten())
     }
 
     /// Writes how a run ended.
@@ -537,9 +555,10 @@ impl Store {
         Ok(rows)
     }
 
-    /// Deletes rows of a table older than an instant; what continuous queries made of them stays.
-    pub fn delete_before(&self, table: &Table, cutoff_us: i64, job: &Handle) -> Result<u64> {
-        Ok(self.cut_table(table.info.id, table, cutoff_us, false, job)?.rows)
+    /// Deletes rows of a table within a range of time (to the first instant after it); what continuous
+    /// queries made of them stays.
+    pub fn delete_between(&self, table: &Table, range: (i64, i64), job: &Handle) -> Result<u64> {
+        Ok(self.cut_table(table.info.id, table, range, false, job)?.rows)
     }
 }
 

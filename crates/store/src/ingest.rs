@@ -3,7 +3,7 @@
 use std::sync::mpsc::sync_channel;
 
 use model::schema::{Change, Fit, Fitted};
-use model::{Batch, DatabaseName, ItemName, Lsn, TableMode, limits};
+use model::{Batch, ColumnType, DatabaseName, FitError, ItemName, Lsn, TableId, TableMode, limits};
 
 use crate::catalog::{Job, Want};
 use crate::config::Durability;
@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::record::{self, IdempotencyKey, Part, PartColumn};
 use crate::sequencer::{Outcome, Pending};
 use crate::store::Store;
+use crate::view::Table;
 
 /// What a client sent, decoded.
 #[derive(Debug)]
@@ -47,6 +48,11 @@ pub enum Resolution {
     Ready(Resolved),
     /// Call [`Store::define`], which blocks, and resolve again.
     Needs(Vec<Want>),
+    /// Call [`Store::widen`], which blocks, and resolve again.
+    Widens {
+        table: TableId,
+        column: String,
+    },
 }
 
 /// What an accepted request is told.
@@ -66,7 +72,8 @@ impl Store {
         let mut wants: Vec<Want> = Vec::new();
         let mut resolved = Resolved { epochs: Vec::new(), parts: Vec::new(), rows: 0 };
         let mut kept = Vec::with_capacity(request.batches.len());
-        for mut batch in std::mem::take(&mut request.batches) {
+        let mut batches = std::mem::take(&mut request.batches).into_iter();
+        while let Some(mut batch) = batches.next() {
             let name = ItemName::new("table", &batch.table)?;
             let table = view.table(request.database.as_str(), name.as_str());
             let empty;
@@ -81,6 +88,12 @@ impl Store {
                 match schema.fit(&batch) {
                     Ok(fit) => break Some(fit),
                     Err((rows, error)) => {
+                        if let Some((table, column)) = table.and_then(|t| widened_by(t, &error)) {
+                            kept.push(batch);
+                            kept.extend(batches);
+                            request.batches = kept;
+                            return Ok(Resolution::Widens { table, column });
+                        }
                         if !request.partial {
                             return Err(Error::Fit { table: name.to_string(), rows, error: Box::new(error) });
                         }
@@ -117,6 +130,7 @@ impl Store {
             match self.resolve(&mut request, &mut Vec::new())? {
                 Resolution::Ready(resolved) => return Ok(resolved),
                 Resolution::Needs(wants) => self.define(&request.database, wants)?,
+                Resolution::Widens { table, column } => self.widen(table, &column)?,
             }
         }
         Err(Error::Churn(request.batches.first().map(|b| b.table.to_string()).unwrap_or_default()))
@@ -171,6 +185,10 @@ impl Store {
                     self.define(&request.database, wants)?;
                     continue;
                 }
+                Resolution::Widens { table, column } => {
+                    self.widen(table, &column)?;
+                    continue;
+                }
             };
             let rows = resolved.rows;
             let (send, outcome) = sync_channel(1);
@@ -205,6 +223,15 @@ impl Resolved {
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
+}
+
+/// The column that must become a float for a batch to fit, where its table is small enough to be rewritten
+/// meanwhile.
+fn widened_by(table: &Table, error: &FitError) -> Option<(TableId, String)> {
+    let FitError::Type { column, stored, given, .. } = error else { return None };
+    let is_widening = *stored == ColumnType::Int64.as_str() && *given == ColumnType::Float64.as_str();
+    let bytes: u64 = table.files.iter().map(|f| f.bytes).sum();
+    (is_widening && bytes <= limits::WIDENED_BYTES).then(|| (table.info.id, column.clone()))
 }
 
 /// Takes the rows at fault out of `batch`; false when nothing is left of it.

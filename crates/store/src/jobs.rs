@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
 use crate::catalog::Lake;
+use crate::compact::Merged;
 use crate::error::{Error, Result};
 use crate::meta;
 
@@ -94,7 +95,8 @@ impl Jobs {
             "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,
                state TEXT NOT NULL, database TEXT, measurement TEXT, detail TEXT NOT NULL, owner TEXT NOT NULL,
                created_us INTEGER NOT NULL, finished_us INTEGER, result TEXT, error TEXT);
-             CREATE INDEX IF NOT EXISTS jobs_by_kind ON jobs (kind, id);",
+             CREATE INDEX IF NOT EXISTS jobs_by_kind ON jobs (kind, id);
+             CREATE TABLE IF NOT EXISTS merges (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);",
         )?;
         let open: Vec<(i64, String)> = {
             let mut statement = database.prepare("SELECT id, kind FROM jobs WHERE state = 'running'")?;
@@ -177,6 +179,26 @@ impl Jobs {
         drop(statement);
         drop(database);
         Ok(found.into_iter().map(|found| self.with_progress(found)).collect())
+    }
+
+    /// Keeps what became of a merge; the oldest of [`limits::COMPACTION_HISTORY`] leaves.
+    pub fn record_merge(&self, merged: &Merged) -> Result<()> {
+        let body = serde_json::to_string(merged).map_err(|e| Error::Inconsistent(e.to_string()))?;
+        let database = self.database.lock();
+        database.prepare_cached("INSERT INTO merges (body) VALUES (?)")?.execute([body])?;
+        let oldest = database.last_insert_rowid() - limits::COMPACTION_HISTORY as i64;
+        database.prepare_cached("DELETE FROM merges WHERE id <= ?")?.execute([oldest])?;
+        Ok(())
+    }
+
+    /// The last merges, newest first, and how many there were ever.
+    pub fn merges(&self, limit: usize) -> Result<(u64, Vec<Merged>)> {
+        let database = self.database.lock();
+        let mut statement = database.prepare_cached("SELECT id, body FROM merges ORDER BY id DESC LIMIT ?")?;
+        let found = statement.query_map([limit], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let found: Vec<(u64, String)> = found.collect::<Result<_, _>>()?;
+        let total = found.first().map_or(0, |(id, _)| *id);
+        Ok((total, found.iter().filter_map(|(_, body)| serde_json::from_str(body).ok()).collect()))
     }
 
     /// Asks a job to end at its next step; false when it is not on its way.

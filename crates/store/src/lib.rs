@@ -40,6 +40,7 @@ pub mod record;
 pub mod retention;
 /// Deletes of rows.
 pub mod rewrite;
+pub mod schedule;
 /// The order and division of a sealed generation's rows.
 pub mod scrub;
 pub mod seal;

@@ -216,10 +216,23 @@ impl Layout {
         let arrays = self.columns.iter().map(|c| match held.iter().position(|id| *id == c.id) {
             None => Ok(new_null_array(&c.ty.arrow(), batch.num_rows())),
             Some(at) if *batch.column(at).data_type() == c.ty.arrow() => Ok(Arc::clone(batch.column(at))),
-            Some(at) => Ok(compute::cast(batch.column(at), &c.ty.arrow())?),
+            Some(at) => retyped(batch.column(at), c),
         });
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), arrays.collect::<Result<_>>()?)?)
     }
+}
+
+/// A column under its new type; no digit of an integer is lost.
+fn retyped(array: &ArrayRef, column: &Column) -> Result<ArrayRef> {
+    if column.ty != ColumnType::Float64 {
+        return Ok(compute::cast(array, &column.ty.arrow())?);
+    }
+    model::schema::convert(array, column.ty).map_err(|_| {
+        Error::Parameter(format!(
+            "column {:?} holds integers that no float64 equals: it can become a string",
+            &*column.name
+        ))
+    })
 }
 
 /// The column of each field of an input, under its new id.

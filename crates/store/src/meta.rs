@@ -20,6 +20,20 @@ pub fn open(path: &Path, schema: &str) -> Result<Connection> {
     Ok(database)
 }
 
+/// Adds a column that files of earlier versions lack.
+pub fn add_column(database: &Connection, table: &str, column: &str) -> Result<()> {
+    let name = column.split(' ').next().unwrap_or_default();
+    let known: bool = database.query_row(
+        "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?) WHERE name = ?)",
+        [table, name],
+        |r| r.get(0),
+    )?;
+    if !known {
+        database.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column}"))?;
+    }
+    Ok(())
+}
+
 /// A broken UNIQUE constraint in the user's words.
 pub fn taken(error: rusqlite::Error, name: &str) -> Error {
     match error.sqlite_error_code() {

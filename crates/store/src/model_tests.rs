@@ -246,7 +246,7 @@ impl Tried {
                     measurement: Some("*i*s*".into()),
                     retention_days: *days,
                     buffer_days: 0,
-                    is_active: true,
+                    ..Settings::default()
                 };
                 let policy = Policy { id: 1, settings, created_us: 0, updated_us: 0, last: None };
                 let dry = self.store().run_retention(&policy, true, true).unwrap();

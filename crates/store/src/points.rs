@@ -148,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_last_value_of_each_field_is_the_points(
+        fn m5_the_last_value_of_each_field_is_the_points(
             mut rows in proptest::collection::vec(
                 (proptest::option::of(0u8..3), 0i64..4, proptest::option::of(0i16..2), any::<Option<i64>>(),
                  any::<Option<i64>>()), 0..60),

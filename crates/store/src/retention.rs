@@ -16,6 +16,7 @@ use crate::catalog::Lake;
 use crate::error::{Error, Result};
 use crate::jobs::Handle;
 use crate::rewrite::{Judged, RowFilter};
+use crate::schedule::Schedule;
 use crate::store::Store;
 use crate::view::Table;
 use crate::{failpoint, meta};
@@ -35,6 +36,11 @@ pub struct Settings {
     pub retention_days: i64,
     pub buffer_days: i64,
     pub is_active: bool,
+    /// An interval or a cron expression; `None`: the server's `retention.interval`.
+    pub schedule: Option<String>,
+    /// Whose clocks a cron expression goes by.
+    pub timezone: String,
+    pub jitter_seconds: i64,
 }
 
 /// A policy with what its last run did. Instants are UTC microseconds.
@@ -77,6 +83,23 @@ pub struct Policies {
     database: Mutex<Connection>,
 }
 
+/// What a client leaves out, as in Arc's Python edition: seven days of buffer, active, when the server says.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            database: String::new(),
+            measurement: None,
+            retention_days: 0,
+            buffer_days: 7,
+            is_active: true,
+            schedule: None,
+            timezone: "UTC".into(),
+            jitter_seconds: 0,
+        }
+    }
+}
+
 impl Settings {
     /// # Errors
     /// What is wrong, and what would be right.
@@ -92,7 +115,17 @@ impl Settings {
         if !(0..=MOST_DAYS).contains(&self.buffer_days) {
             return refuse(format!("buffer_days is {}; it must be 0 to {MOST_DAYS}", self.buffer_days));
         }
-        Ok(())
+        self.schedule(0).map(drop)
+    }
+
+    /// When it runs; `every_us` is for policies that do not say.
+    fn schedule(&self, every_us: i64) -> Result<Schedule> {
+        let Some(text) = &self.schedule else {
+            // the zone and the jitter are checked all the same
+            Schedule::parse("1d", &self.timezone, self.jitter_seconds)?;
+            return Ok(Schedule::every(every_us));
+        };
+        Schedule::parse(text, &self.timezone, self.jitter_seconds)
     }
 
     /// Rows before it go.
@@ -107,6 +140,29 @@ impl Settings {
 
     fn covers(&self, table: &str) -> bool {
         self.measurement.as_deref().is_none_or(|pattern| matches(&fold(pattern), &fold(table)))
+    }
+}
+
+impl Policy {
+    /// When it runs next (UTC microseconds); `None`: only when asked for. A policy that has never run is due at
+    /// once, or at the first instant of its cron expression; an edit counts from then on.
+    ///
+    /// # Errors
+    /// The schedule cannot be read.
+    pub fn next_us(&self, every_us: i64, now_us: i64) -> Result<Option<i64>> {
+        if !self.settings.is_active {
+            return Ok(None);
+        }
+        let schedule = self.settings.schedule(every_us)?;
+        let edited = (self.updated_us > self.created_us && self.settings.schedule.is_some()).then_some(self.updated_us);
+        let since = self.last.as_ref().map(|e| e.started_us).max(edited);
+        let since = match (since, &self.settings.schedule) {
+            (Some(us), _) => us,
+            (None, Some(_)) => self.created_us,
+            (None, None) => return Ok(Some(now_us)),
+        };
+        // a clock that was set back must not put the policy to sleep
+        Ok(schedule.next_us(since.min(now_us), self.id as u64))
     }
 }
 
@@ -138,6 +194,9 @@ impl Policies {
                deleted_rows INTEGER NOT NULL, cutoff_us INTEGER NOT NULL, duration_ms REAL NOT NULL, error TEXT);
              CREATE INDEX IF NOT EXISTS retention_executions_by_policy ON retention_executions (policy_id, id);",
         )?;
+        for column in ["schedule TEXT", "timezone TEXT NOT NULL DEFAULT 'UTC'", "jitter_s INTEGER NOT NULL DEFAULT 0"] {
+            meta::add_column(&database, "retention_policies", column)?;
+        }
         let open: Vec<i64> = {
             let mut statement = database.prepare("SELECT id FROM retention_executions WHERE status = 'running'")?;
             let found = statement.query_map([], |r| r.get(0))?;
@@ -178,13 +237,25 @@ impl Policies {
         if count >= limits::RETENTION_POLICIES {
             return Err(Error::Parameter(format!("there are {count} policies already; delete one first")));
         }
-        let Settings { name, database: db, measurement, retention_days, buffer_days, is_active } = settings;
+        let Settings { name, database: db, measurement, retention_days, buffer_days, is_active, .. } = settings;
+        let Settings { schedule, timezone, jitter_seconds, .. } = settings;
         let mut insert = database.prepare_cached(
             "INSERT INTO retention_policies (name, database, measurement, retention_days, buffer_days, is_active,
-             created_us, updated_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+             created_us, updated_us, schedule, timezone, jitter_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10)",
         )?;
         insert
-            .execute(params![name, db, measurement, retention_days, buffer_days, is_active, now_us])
+            .execute(params![
+                name,
+                db,
+                measurement,
+                retention_days,
+                buffer_days,
+                is_active,
+                now_us,
+                schedule,
+                timezone,
+                jitter_seconds
+            ])
             .map_err(|e| meta::taken(e, name))?;
         Ok(database.last_insert_rowid())
     }
@@ -192,15 +263,28 @@ impl Policies {
     /// Puts new settings in place; false when there is no such policy.
     pub fn update(&self, id: i64, settings: &Settings, now_us: i64) -> Result<bool> {
         settings.check()?;
-        let Settings { name, database, measurement, retention_days, buffer_days, is_active } = settings;
+        let Settings { name, database, measurement, retention_days, buffer_days, is_active, .. } = settings;
+        let Settings { schedule, timezone, jitter_seconds, .. } = settings;
         let changed = self
             .database
             .lock()
             .prepare_cached(
                 "UPDATE retention_policies SET name = ?, database = ?, measurement = ?, retention_days = ?,
-                 buffer_days = ?, is_active = ?, updated_us = ? WHERE id = ?",
+                 buffer_days = ?, is_active = ?, updated_us = ?, schedule = ?, timezone = ?, jitter_s = ? WHERE id = ?",
             )?
-            .execute(params![name, database, measurement, retention_days, buffer_days, is_active, now_us, id])
+            .execute(params![
+                name,
+                database,
+                measurement,
+                retention_days,
+                buffer_days,
+                is_active,
+                now_us,
+                schedule,
+                timezone,
+                jitter_seconds,
+                id
+            ])
             .map_err(|e| meta::taken(e, name))?;
         Ok(changed > 0)
     }
@@ -262,8 +346,8 @@ const POLICIES: &str = "SELECT p.*, e.* FROM retention_policies p LEFT JOIN rete
     ON e.id = (SELECT max(id) FROM retention_executions WHERE policy_id = p.id)";
 
 fn policy(row: &Row<'_>) -> rusqlite::Result<Policy> {
-    let last = match row.get::<_, Option<i64>>(9)? {
-        Some(_) => Some(execution_at(row, 9)?),
+    let last = match row.get::<_, Option<i64>>(12)? {
+        Some(_) => Some(execution_at(row, 12)?),
         None => None,
     };
     Ok(Policy {
@@ -275,6 +359,9 @@ fn policy(row: &Row<'_>) -> rusqlite::Result<Policy> {
             retention_days: row.get(4)?,
             buffer_days: row.get(5)?,
             is_active: row.get(6)?,
+            schedule: row.get(9)?,
+            timezone: row.get(10)?,
+            jitter_seconds: row.get(11)?,
         },
         created_us: row.get(7)?,
         updated_us: row.get(8)?,
@@ -301,16 +388,21 @@ fn execution_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Execution> {
 
 /// Rows before an instant.
 struct Before {
+    from_us: i64,
     cutoff_us: i64,
     time: [ColumnId; 1],
 }
 
 impl RowFilter for Before {
     fn judge(&self, table: &Arc<Table>) -> Result<Vec<Judged>> {
-        let judge = |(min, max): (i64, i64)| match (min < self.cutoff_us, max < self.cutoff_us) {
-            (false, _) => Judged::Kept,
-            (true, true) => Judged::Whole,
-            (true, false) => Judged::Read,
+        let judge = |(min, max): (i64, i64)| {
+            if min >= self.cutoff_us || max < self.from_us {
+                Judged::Kept
+            } else if min >= self.from_us && max < self.cutoff_us {
+                Judged::Whole
+            } else {
+                Judged::Read
+            }
         };
         Ok(table.files.iter().map(|f| judge((f.time_min, f.time_max))).collect())
     }
@@ -327,7 +419,7 @@ impl RowFilter for Before {
     fn mask(&self, batch: &RecordBatch) -> Result<BooleanArray> {
         let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
         debug_assert_eq!(times.null_count(), 0, "time is never null");
-        Ok(times.values().iter().map(|t| Some(*t < self.cutoff_us)).collect())
+        Ok(times.values().iter().map(|t| Some((self.from_us..self.cutoff_us).contains(t))).collect())
     }
 }
 
@@ -380,7 +472,7 @@ impl Store {
             let Some(table) = view.tables.get(id).filter(|t| settings.covers(name) && has_older(t, cutoff_us)) else {
                 continue;
             };
-            match self.cut_table(*id, table, cutoff_us, dry_run, job) {
+            match self.cut_table(*id, table, (i64::MIN, cutoff_us), dry_run, job) {
                 Ok(deleted) if deleted.rows > 0 => {
                     outcome.rows += deleted.rows;
                     outcome.files += deleted.files.len();
@@ -400,26 +492,29 @@ impl Store {
         &self,
         id: TableId,
         table: &Table,
-        cutoff_us: i64,
+        (from_us, cutoff_us): (i64, i64),
         dry_run: bool,
         job: &Handle,
     ) -> Result<crate::rewrite::Deleted> {
         let time = table.info.schema.find(TIME).ok_or_else(|| Error::Inconsistent("a table has no time".into()))?.id;
-        self.delete_rows(id, &Before { cutoff_us, time: [time] }, dry_run, job, |_| Ok(()))
+        self.delete_rows(id, &Before { from_us, cutoff_us, time: [time] }, dry_run, job, |_| Ok(()))
     }
 
-    /// Runs every active policy that is due: `every_us` after its last run began. Returns how many ran.
+    /// Runs every active policy that is due by its own schedule, or `every_us` after its last run began.
+    /// Returns how many ran.
     ///
     /// # Errors
     /// The last failure; a policy that fails stops no other.
     pub fn run_due_retention(&self, every_us: i64) -> Result<usize> {
         let now_us = self.shared().clock.now_us();
         let mut outcome = Ok(0);
-        for policy in self.policies().list()?.into_iter().filter(|p| p.settings.is_active) {
-            if policy.last.as_ref().is_some_and(|last| now_us < last.started_us + every_us) {
-                continue;
-            }
-            match self.run_retention(&policy, false, false) {
+        for policy in self.policies().list()? {
+            let run = match policy.next_us(every_us, now_us) {
+                Ok(Some(next_us)) if next_us <= now_us => self.run_retention(&policy, false, false),
+                Ok(_) => continue,
+                Err(error) => Err(error),
+            };
+            match run {
                 Ok(_) => outcome = outcome.map(|n| n + 1),
                 Err(error) => outcome = Err(error),
             }
@@ -458,10 +553,8 @@ mod tests {
         let good = Settings {
             name: "p".into(),
             database: "db".into(),
-            measurement: None,
             retention_days: 30,
-            buffer_days: 7,
-            is_active: true,
+            ..Settings::default()
         };
         good.check().unwrap();
         for bad in [
@@ -472,6 +565,8 @@ mod tests {
             Settings { buffer_days: i64::MIN, ..good.clone() },
             Settings { name: " ".into(), ..good.clone() },
             Settings { database: "../x".into(), ..good.clone() },
+            Settings { schedule: Some("now and then".into()), ..good.clone() },
+            Settings { timezone: "Nowhere".into(), ..good.clone() },
         ] {
             assert!(bad.check().is_err(), "{bad:?}");
         }

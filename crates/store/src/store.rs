@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use model::{Clock, DatabaseName, Lsn, TableId};
+use model::{Clock, ColumnId, DatabaseName, Lsn, TableId};
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{self, Committer, Job, Lake};
-use crate::compact::{self, Candidate, Running, Scope};
+use crate::compact::{self, Candidate, Merged, Running, Scope};
 use crate::config::StoreConfig;
 use crate::continuous::Queries;
 use crate::error::{Error, Result};
@@ -25,6 +25,8 @@ use crate::side::SideLog;
 use crate::view::View;
 use crate::{durable, failpoint, record};
 
+/// Later than any snapshot that was made until now (microseconds).
+const SOON_US: i64 = 60_000_000;
 /// How long a clean stop tries to leave the catalog in a form that needs no `-wal` file.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -43,6 +45,8 @@ pub struct Store {
     queries: Queries,
     /// Wall clock less the clock since boot, when retention last trusted them (microseconds).
     pub(crate) clock_offset_us: Mutex<i64>,
+    /// Integer columns that writes cannot make floats, and why; one write at a time tries.
+    pub(crate) unwidened: Mutex<HashMap<(TableId, ColumnId), String>>,
     stopped: RwLock<Option<Stopped>>,
     _lock: FolderLock,
 }
@@ -97,6 +101,7 @@ impl Store {
             jobs,
             queries,
             clock_offset_us,
+            unwidened: Mutex::default(),
             stopped: RwLock::new(None),
             _lock: lock,
         };
@@ -231,10 +236,16 @@ impl Store {
     /// # Errors
     /// The catalog or the folder cannot be changed; tried again by the next call.
     pub fn expire(&self, now_us: i64) -> Result<()> {
-        let oldest_us = now_us - self.shared.config.snapshot_age_ms as i64 * 1_000;
+        let config = &self.shared.config;
+        let before = |ms: u64| now_us - ms as i64 * 1_000;
+        self.expire_before(before(config.snapshot_age_ms), before(config.file_grace_ms))
+    }
+
+    /// Expires snapshots of before an instant, and removes files that left the catalog before another.
+    fn expire_before(&self, oldest_us: i64, removed_us: i64) -> Result<()> {
         let gone = self.committer.wait(|reply| Job::Expire { oldest_us, reply })?;
         Counters::add(&self.shared.counters.snapshots_expired, gone as u64);
-        remove_files(&self.shared, &self.committer, now_us)
+        remove_files(&self.shared, &self.committer, removed_us)
     }
 
     /// Takes the right to merge files; `None` while somebody has it.
@@ -247,7 +258,12 @@ impl Store {
     /// # Errors
     /// The last failure that was not a damaged input; a failure of one table stops no other.
     pub fn compact(&self, running: Running, scope: &Scope, job: &Handle) -> Result<usize> {
-        let done = compact::run_once(&self.shared, &self.committer, scope, job);
+        let note = |merged: &Merged| {
+            if let Err(error) = self.jobs.record_merge(merged) {
+                tracing::warn!(%error, "a merge is missing in the history");
+            }
+        };
+        let done = compact::run_once(&self.shared, &self.committer, scope, job, &note);
         drop(running);
         done
     }
@@ -281,7 +297,8 @@ impl Store {
         }
     }
 
-    /// Frees log segments that no hot row needs, and starts the write service when that failed before.
+    /// Frees log segments that no hot row needs, and starts the write service when that failed before. While
+    /// the disk is full, ended files go without their grace: only queries of this process keep theirs.
     ///
     /// # Errors
     /// The write service still cannot start.
@@ -298,6 +315,11 @@ impl Store {
             }
         }
         self.free_log();
+        if self.shared.log_full.load(Ordering::Relaxed) || self.shared.check_disk().is_err() {
+            // files that ended go at once: a delete alone must bring writes back
+            let soon_us = self.shared.clock.now_us() + SOON_US;
+            self.expire_before(soon_us, soon_us)?;
+        }
         Ok(())
     }
 
@@ -365,8 +387,7 @@ fn leave_catalog(lake: Lake) {
 
 /// Removes files whose grace is over and which no View names, then forgets them: a crash between the
 /// two only repeats the removal.
-fn remove_files(shared: &Shared, committer: &Committer, now_us: i64) -> Result<()> {
-    let before_us = now_us - shared.config.file_grace_ms as i64 * 1_000;
+fn remove_files(shared: &Shared, committer: &Committer, before_us: i64) -> Result<()> {
     let mut files: Vec<(u64, String)> = committer.aside(move |lake| lake.removable_files(before_us))?;
     files.retain(|(id, path)| {
         let path = shared.layout.data().join(path);

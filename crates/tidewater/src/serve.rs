@@ -115,7 +115,7 @@ pub fn start(settings: &Settings) -> Result<Running> {
     let started_us = clock.now_us();
     let supervisor = Supervisor::new(Arc::clone(&clock));
     timed("tasks", || {
-        start_tasks(&supervisor, &store, &continuum, settings).context("cannot start the background tasks")
+        start_tasks(&supervisor, &store, &engine, &continuum, settings).context("cannot start the background tasks")
     })?;
     let state = Arc::new(State {
         store,
@@ -127,8 +127,16 @@ pub fn start(settings: &Settings) -> Result<Running> {
         config,
         started_us,
         counters: Default::default(),
+        samples: Default::default(),
         in_flight: Default::default(),
     });
+    let sampled = Arc::downgrade(&state);
+    state.supervisor.spawn("metrics", state.config.sample_every, move |now| {
+        if let Some(state) = sampled.upgrade() {
+            state.samples.take(&state, now);
+        }
+        Ok(())
+    })?;
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let accepting = runtime.spawn(server::serve(listener, Arc::clone(&state), async move {
         let _ = stopped.await;
@@ -141,6 +149,7 @@ pub fn start(settings: &Settings) -> Result<Running> {
 fn start_tasks(
     supervisor: &Supervisor,
     store: &Arc<Store>,
+    engine: &Arc<Engine>,
     continuum: &Arc<Continuum>,
     settings: &Settings,
 ) -> Result<()> {
@@ -182,10 +191,12 @@ fn start_tasks(
             .run_due(now)
         {
             Ok(_) => Ok(()),
-            Err(query::Error::Store(error)) => Err(error),
-            Err(error) => Err(store::Error::Refused(error.to_string())),
+            Err(error) => Err(refused(error)),
         })?;
     }
+    let probed = Arc::clone(engine);
+    let every = Duration::from_secs(settings.integer("database.health_check_interval"));
+    supervisor.spawn("health-probe", every, move |_| probed.probe().map_err(refused))?;
     if settings.flag("retention.enabled") {
         let working = own();
         let every_us = settings.integer("retention.interval") as i64 * 1_000_000;
@@ -194,6 +205,14 @@ fn start_tasks(
         })?;
     }
     Ok(())
+}
+
+/// A query's failure as the supervisor knows failures.
+fn refused(error: query::Error) -> store::Error {
+    match error {
+        query::Error::Store(error) => error,
+        other => store::Error::Refused(other.to_string()),
+    }
 }
 
 /// Runs one service's start and logs its name, state and milliseconds.
@@ -300,6 +319,10 @@ fn server_config(settings: &Settings) -> Result<ServerConfig> {
         read_timeout: Duration::from_secs(settings.integer("server.read_timeout")),
         shutdown_timeout: Duration::from_secs(settings.integer("server.shutdown_timeout")),
         max_connections: settings.integer("server.max_connections") as usize,
+        retention_every: Duration::from_secs(settings.integer("retention.interval")),
+        sample_every: Duration::from_secs(settings.integer("metrics.timeseries_interval_seconds")),
+        samples: (settings.integer("metrics.timeseries_retention_minutes") * 60
+            / settings.integer("metrics.timeseries_interval_seconds")) as usize,
         delete_max_rows: settings.integer("delete.max_rows_per_delete"),
         delete_threshold: settings.integer("delete.confirmation_threshold"),
         sync_wait: Duration::from_millis(settings.integer("server.sync_wait_ms")),

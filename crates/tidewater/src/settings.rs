@@ -187,10 +187,28 @@ pub const SETTINGS: &[Setting] = &[
         doc: "run active retention policies in the background; without it only when asked over HTTP",
     },
     Setting {
+        key: "database.health_check_interval",
+        kind: Kind::Integer { min: 1, max: 86_400 },
+        default: "60",
+        doc: "seconds between two probe queries through the pool",
+    },
+    Setting {
+        key: "metrics.timeseries_interval_seconds",
+        kind: Kind::Integer { min: 1, max: 3_600 },
+        default: "5",
+        doc: "seconds between two samples of the server's own numbers",
+    },
+    Setting {
+        key: "metrics.timeseries_retention_minutes",
+        kind: Kind::Integer { min: 1, max: 1_440 },
+        default: "30",
+        doc: "minutes that these samples are kept, in memory",
+    },
+    Setting {
         key: "retention.interval",
         kind: Kind::Integer { min: 1, max: 31_536_000 },
         default: "3600",
-        doc: "seconds between two runs of a policy",
+        doc: "seconds between two runs of a policy that has no schedule of its own",
     },
     Setting {
         key: "retention.check_interval_ms",

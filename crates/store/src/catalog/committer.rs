@@ -173,7 +173,8 @@ pub struct Committer {
 impl Committer {
     pub fn start(lake: Lake, shared: Arc<Shared>) -> Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
-        let worker = Worker { lake, shared, jobs, tokens: BURST, refilled: Instant::now() };
+        let refilled = (Instant::now(), shared.clock.boot_us());
+        let worker = Worker { lake, shared, jobs, tokens: BURST, refilled };
         let thread = std::thread::Builder::new()
             .name("catalog".into())
             .spawn(move || worker.run())
@@ -231,7 +232,8 @@ struct Worker {
     shared: Arc<Shared>,
     jobs: Receiver<Job>,
     tokens: f64,
-    refilled: Instant,
+    /// Now, and microseconds since boot.
+    refilled: (Instant, i64),
 }
 
 /// Sends a job's outcome once the commit stands.
@@ -256,8 +258,10 @@ impl Worker {
                     Err(_) => break,
                 }
             }
-            let elapsed = self.refilled.elapsed().as_secs_f64();
-            self.refilled = Instant::now();
+            let (now, boot_us) = (Instant::now(), self.shared.clock.boot_us());
+            let (since, since_us) = std::mem::replace(&mut self.refilled, (now, boot_us));
+            // a simulated week refills as a real one does
+            let elapsed = (now - since).as_secs_f64().max((boot_us - since_us) as f64 / 1e6);
             self.tokens = (self.tokens + elapsed * COMMITS_PER_SECOND).min(BURST);
             // only snapshots cost a token
             if batch.iter().all(|job| matches!(job, Job::Aside { .. })) {
@@ -313,15 +317,16 @@ impl Worker {
         }
         crate::failpoint::hit("catalog.commit.before");
         if let Err(error) = self.lake.execute_batch("COMMIT") {
-            match self.lake.execute_batch("ROLLBACK") {
-                // nothing was committed: the jobs failed, no more
-                Ok(()) if error.code() == Code::DiskFull => {
-                    done.into_iter().for_each(|(_, answer)| answer(Err(share_of(&error))));
-                    return;
-                }
+            // SQLite may have rolled back by itself
+            let is_undone = self.lake.connection.is_autocommit() || self.lake.execute_batch("ROLLBACK").is_ok();
+            if !is_undone || error.code() != Code::DiskFull {
                 // the outcome is unknown: only a new start can tell
-                _ => fatal::exit_io("catalog COMMIT", &error),
+                fatal::exit_io("catalog COMMIT", &error);
             }
+            // nothing was committed: the jobs failed, no more
+            self.shared.give_up_ballast(&error);
+            done.into_iter().for_each(|(_, answer)| answer(Err(share_of(&error))));
+            return;
         }
         crate::failpoint::hit("catalog.commit.after");
         let snapshot = if draft.is_empty() { None } else { Some(draft.snapshot) };

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn two_processes_on_one_catalog_never_hold_one_range_both() {
+    fn m1_two_processes_on_one_catalog_never_hold_one_range_both() {
         let folder = tempfile::tempdir().unwrap();
         let catalog = catalog(folder.path());
         let child = std::process::Command::new(std::env::current_exe().unwrap())

@@ -456,7 +456,7 @@ fn t53_retention_waits_for_a_word_when_the_clock_was_set() {
         measurement: None,
         retention_days: 30,
         buffer_days: 0,
-        is_active: true,
+        ..crate::retention::Settings::default()
     };
     let id = store.policies().create(&settings, NOW).unwrap();
     let policy = store.policies().get(id).unwrap().unwrap();

@@ -147,7 +147,7 @@ fn t51_of_the_versions_of_a_point_the_newest_stays() {
 }
 
 #[test]
-fn t27_a_damaged_input_is_quarantined_and_the_rest_goes_on() {
+fn t27_m7_a_damaged_input_is_quarantined_and_the_rest_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(DAY + 40 * HOUR_US));
     let store = open(folder.path(), &clock);
@@ -163,7 +163,8 @@ fn t27_a_damaged_input_is_quarantined_and_the_rest_goes_on() {
     compact(&store);
     let state = store.shared().compaction.lock().clone();
     assert_eq!(state.quarantined.iter().copied().collect::<Vec<_>>(), [bad.id]);
-    assert!(state.history.iter().any(|m| m.error.as_ref().is_some_and(|e| e.contains(&*bad.path))), "{state:?}");
+    let (_, history) = store.jobs().merges(100).unwrap();
+    assert!(history.iter().any(|m| m.error.as_ref().is_some_and(|e| e.contains(&*bad.path))), "{history:?}");
     while compact(&store) > 0 {}
     let view = store.view();
     let left = &view.table("db", "t").unwrap().files;
@@ -208,7 +209,7 @@ fn t50_a_merged_file_is_removed_after_its_grace_and_never_under_a_view() {
 }
 
 #[test]
-fn a_day_of_small_flushes_leaves_few_files_and_writes_each_row_a_few_times() {
+fn m6_a_day_of_small_flushes_leaves_few_files_and_writes_each_row_a_few_times() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(DAY));
     let store = open(folder.path(), &clock);
@@ -230,4 +231,141 @@ fn a_day_of_small_flushes_leaves_few_files_and_writes_each_row_a_few_times() {
     assert!(most <= 80 && left <= 3, "at most {most} files, {left} at the end");
     assert!(state.rows <= rows * 8, "{} rows rewritten for {rows} written", state.rows);
     assert_eq!(multiset(&files(&store)).len() as u64, rows);
+}
+
+#[test]
+fn t46_no_file_is_stranded_whatever_their_number() {
+    for count in [31i64, 61, 65, 91, 130] {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(DAY + 40 * HOUR_US));
+        let store = open(folder.path(), &clock);
+        for i in 0..count {
+            write(&store, TableMode::Append, &[(DAY + i, Some(format!("h{}", i % 7)), None, i)]);
+        }
+        while compact(&store) > 0 {}
+        let left = files(&store);
+        assert_eq!(left.len(), 1, "of {count} files");
+        assert_eq!(multiset(&left).iter().map(|r| r.0 - DAY).collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn t48_rows_of_a_year_ago_are_merged_as_they_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(DAY + 365 * 24 * HOUR_US));
+    let store = open(folder.path(), &clock);
+    for i in 0..48i64 {
+        write(&store, TableMode::Append, &[(DAY + (i % 24) * HOUR_US + i, None, None, i)]);
+        compact(&store);
+        let now = store.view().table("db", "t").unwrap().files.len();
+        assert!(now <= 3, "{now} files after {i} late writes");
+    }
+    assert_eq!(multiset(&files(&store)).len(), 48);
+}
+
+#[test]
+fn m3_a_job_waits_for_the_range_that_another_holds() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(DAY + 40 * HOUR_US));
+    let store = open(folder.path(), &clock);
+    for i in 0..4 {
+        write(&store, TableMode::Append, &[(DAY + i, None, None, i)]);
+    }
+    let table = store.view().table("db", "t").unwrap().clone();
+    let everything = (i64::MIN, i64::MAX);
+    for kind in ["retention", "retype", "mode"] {
+        let held = store.hold(&table.info, everything, "another").unwrap();
+        assert_eq!(compact(&store), 0, "a merge leaves the table alone");
+        let is_free = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (store, is_free, table) = (&store, &is_free, &table);
+            let working = scope.spawn(move || {
+                let job = Handle::of_server(kind);
+                match kind {
+                    "retention" => drop(store.cut_table(table.info.id, table, (i64::MIN, DAY + 1), false, &job).unwrap()),
+                    "retype" => drop(store.retype(table.info.id, "v", model::ColumnType::Float64, &job).unwrap()),
+                    _ => drop(store.set_mode(table.info.id, TableMode::Last, &job).unwrap()),
+                }
+                assert!(is_free.load(Ordering::SeqCst), "{kind} went on while another job held the table");
+            });
+            let (locks, view) = (store.locks().unwrap(), store.view());
+            assert_eq!(locks.iter().map(|l| &*l.wanted.job).collect::<Vec<_>>(), ["another"]);
+            assert_eq!(view.table("db", "t").unwrap().info.mode, TableMode::Append);
+            is_free.store(true, Ordering::SeqCst);
+            drop(held);
+            working.join().unwrap();
+        });
+        assert_eq!(store.locks().unwrap(), [], "{kind} gave its lock back");
+    }
+    let view = store.view();
+    let now = view.table("db", "t").unwrap();
+    assert_eq!((now.file_rows, now.info.mode), (3, TableMode::Last));
+}
+
+#[test]
+fn m4_versions_become_the_point_also_when_merged_files_are_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(DAY + 3 * HOUR_US));
+    let store = open(folder.path(), &clock);
+    let point = |hour: i64, version: i64| (DAY + hour * HOUR_US, Some("h".to_owned()), None, version);
+    for round in 0..3 {
+        for version in 0..6 {
+            write(&store, TableMode::Last, &[point(0, round * 10 + version), point(1, round * 10 + version)]);
+        }
+        assert!(compact(&store) > 0, "round {round}");
+    }
+    clock.advance_us(40 * HOUR_US);
+    while compact(&store) > 0 {}
+    assert_eq!(files(&store), [[point(0, 25), point(1, 25)]]);
+}
+
+#[test]
+fn the_live_files_of_many_tables_stay_within_their_bound() {
+    // 1 000 tables over a week take most of an hour: see docs/benchmarks.md for the last figures
+    let number = |name: &str, usual: i64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(usual);
+    let (tables, hours) = (number("TW_WEEK_TABLES", 12), number("TW_WEEK_HOURS", 30));
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(DAY));
+    let store = open(folder.path(), &clock);
+    let (mut most, mut rows) = (0, 0u64);
+    for round in 0..hours * 6 {
+        let at = DAY + round * 600_000_000;
+        for first in (0..tables).step_by(50) {
+            let batches = (first..(first + 50).min(tables)).map(|table| Batch {
+                table: format!("quiet_{table}").into(),
+                time: (0..10).map(|i| at + i * 60_000_000 + table).collect::<Vec<_>>().into(),
+                time_ns: None,
+                columns: vec![BatchColumn {
+                    name: "v".into(),
+                    role: Role::Field,
+                    array: Arc::new(Int64Array::from_iter_values((0..10).map(|i| round * 10 + i))),
+                }],
+                origin: Vec::new(),
+            });
+            let request = WriteRequest {
+                database: DatabaseName::new("db").unwrap(),
+                mode: TableMode::Append,
+                batches: batches.collect(),
+                partial: false,
+                durability: None,
+                key: None,
+            };
+            rows += store.write(request).unwrap().rows as u64;
+        }
+        clock.advance_us(600_000_000);
+        store.flush().unwrap();
+        while compact(&store) > 0 {}
+        store.expire(clock.now_us()).unwrap();
+        most = most.max(store.view().tables.values().map(|t| t.files.len()).sum::<usize>());
+    }
+    let view = store.view();
+    let left: usize = view.tables.values().map(|t| t.files.len()).sum();
+    let rewritten = store.shared().compaction.lock().rows;
+    println!(
+        "{tables} tables, {hours} hours: at most {most} live files, {left} at the end, each row rewritten {:.1} times",
+        rewritten as f64 / rows as f64
+    );
+    assert!(most <= limits::LIVE_FILES && most <= tables as usize * 45, "{most} files");
+    assert_eq!(view.tables.values().map(|t| t.file_rows + t.hot.rows() as u64).sum::<u64>(), rows);
 }

@@ -87,7 +87,7 @@ fn t44_t45_t47_answers_stay_right_while_files_are_merged_and_removed() {
 }
 
 #[test]
-fn a_crash_at_any_step_of_a_merge_leaves_all_rows_once() {
+fn t45_m2_a_crash_at_any_step_of_a_merge_leaves_all_rows_once() {
     // the sixth commit is the merge's: the writes defined and flushed in five
     for point in [
         "compact.run:1",
@@ -121,9 +121,9 @@ fn a_crash_at_any_step_of_a_merge_leaves_all_rows_once() {
 }
 
 #[test]
-fn compaction_is_shown_triggered_and_paused_over_http() {
+fn m6_m8_compaction_is_shown_triggered_and_paused_and_its_history_outlives_the_process() {
     let dir = folder();
-    let server = Server::start(dir.path(), &["compaction.enabled=false"]);
+    let mut server = Server::start(dir.path(), &["compaction.enabled=false"]);
     for i in 0..4 {
         server.lines(&format!("m v={i}i {}", START_NS + i));
         server.flush();
@@ -156,6 +156,10 @@ fn compaction_is_shown_triggered_and_paused_over_http() {
         (&status["manager"]["total_completed"], &status["schedulers"]["hourly"]["enabled"]),
         (&json!(1), &json!(false))
     );
+    server.kill();
+    let server = Server::start(dir.path(), &["compaction.enabled=false"]);
+    let again = server.get("/api/v1/compaction/history?limit=5").json();
+    assert_eq!(again, history, "it is remembered over a restart");
 }
 
 #[test]
@@ -208,7 +212,7 @@ fn t49_a_file_that_rots_on_disk_is_found_named_and_left_alone() {
 }
 
 #[test]
-fn background_merges_keep_to_their_rate_and_a_trigger_does_not_wait() {
+fn m8_background_merges_keep_to_their_rate_and_a_trigger_does_not_wait() {
     let dir = folder();
     let settings = ["compaction.interval_ms=100", "compaction.max_mb_per_second=1", "ingest.max_quiet_age_ms=3600000"];
     let server = Server::start(dir.path(), &settings);

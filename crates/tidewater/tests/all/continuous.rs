@@ -50,7 +50,7 @@ fn chrono(seconds: i64) -> String {
 }
 
 #[test]
-fn t56_a_window_is_replaced_and_never_doubled() {
+fn t56_k2_k5_a_window_is_replaced_and_never_doubled() {
     let dir = folder();
     let server = Server::start(dir.path(), &BY_HAND);
     fill(&server);
@@ -93,7 +93,7 @@ fn t56_a_window_is_replaced_and_never_doubled() {
 }
 
 #[test]
-fn t56_late_rows_and_deletes_compute_their_windows_again_and_no_more() {
+fn t56_k1_late_rows_and_deletes_compute_their_windows_again_and_no_more() {
     let dir = folder();
     let server = Server::start(dir.path(), &BY_HAND);
     fill(&server);
@@ -118,7 +118,7 @@ fn t56_late_rows_and_deletes_compute_their_windows_again_and_no_more() {
 }
 
 #[test]
-fn t56_cut_at_any_point_a_window_is_there_once_or_not_yet() {
+fn t56_k10_cut_at_any_point_a_window_is_there_once_or_not_yet() {
     for point in ["cq.rows_written", "cq.commit.before", "cq.commit.after"] {
         let dir = folder();
         let mut server = Server::try_start(dir.path(), &BY_HAND, &[("TIDEWATER_FAILPOINT", point)]).expect("it starts");
@@ -139,7 +139,7 @@ fn t56_cut_at_any_point_a_window_is_there_once_or_not_yet() {
 }
 
 #[test]
-fn k1_k8_a_query_runs_by_itself_and_an_edit_takes_effect_at_once() {
+fn t57_k7_k9_a_query_runs_by_itself_and_an_edit_takes_effect_at_once() {
     let dir = folder();
     let server = Server::start(dir.path(), &["continuous_queries.check_interval_ms=100"]);
     fill(&server);
@@ -174,7 +174,7 @@ fn k1_k8_a_query_runs_by_itself_and_an_edit_takes_effect_at_once() {
 }
 
 #[test]
-fn k2_k9_what_cannot_run_is_refused_with_what_to_do() {
+fn k6_k9_what_cannot_run_is_refused_with_what_to_do() {
     let dir = folder();
     let server = Server::start(dir.path(), &BY_HAND);
     fill(&server);
@@ -230,4 +230,48 @@ fn k2_k9_what_cannot_run_is_refused_with_what_to_do() {
     assert_eq!(send(&server, "PUT", "/1", json!({"bucket": "1h"})).status, 200);
     assert_eq!(backfill(&server, T + 60, T + 120).json()["records_written"], 2, "the whole hour of two hosts");
     assert_eq!(backfill(&server, T + 60, T + 60).status, 400, "the start is not before the end");
+}
+
+#[test]
+fn k3_k4_k8_a_month_is_filled_in_chunks_the_mark_never_moves_back_and_old_rows_of_the_source_go() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &BY_HAND);
+    // a row each ten minutes over the thirty days before the last whole hour
+    let now = server.rows("SELECT epoch(now())::BIGINT")[0][0].as_i64().expect("seconds") / 3_600 * 3_600;
+    let lines: Vec<String> = (1..=4_320).map(|i| format!("cpu,host=a v=1i {}000000000", now - i * 600)).collect();
+    server.lines(&lines.join("\n"));
+    let mut wanted_now = definition(&SUMS.replace("1 minute", "1 hour"));
+    for (field, value) in [("interval", "1h"), ("look_back", "1d")] {
+        wanted_now[field] = json!(value);
+    }
+    wanted_now["delete_source_after_days"] = json!(10);
+    let made = send(&server, "POST", "", wanted_now);
+    assert_eq!(made.status, 201, "{made:?}");
+    let mark = || server.get(&format!("{ROUTE}/1")).json()["last_processed_time"].clone();
+    assert_eq!(send(&server, "POST", "/1/execute", json!({})).status, 200);
+    let before = mark();
+    assert!(before.is_string(), "the first run sets the mark");
+    assert_eq!(server.rows("SELECT count(*) FROM cpu"), json!([[4_320]]), "what was never summed stays");
+    let span = |from: i64, to: i64| json!({"start_time": iso(&server, from), "end_time": iso(&server, to)});
+    let body = span(now - 30 * 86_400, now).to_string();
+    let begun = server.send("POST", &format!("{ROUTE}/1/execute?async=true"), &[], body.as_bytes());
+    assert_eq!(begun.status, 202, "{begun:?}");
+    let path = begun.json()["location"].as_str().expect("a location").to_owned();
+    eventually("the month is filled", || server.get(&path).json()["state"] == "completed");
+    let job = server.get(&path).json();
+    assert_eq!(job["result"]["records_written"], 720, "{job}");
+    assert_eq!(mark(), before, "a backfill moves no mark back");
+    assert_eq!(server.rows("SELECT count(*), sum(total), max(n) FROM cpu_1m"), json!([[720, 4_320, 6]]));
+    // windows that are final have given what they had: their rows go, and the sums stay
+    assert_eq!(send(&server, "POST", "/1/execute", json!({})).status, 200);
+    eventually("rows of final windows older than ten days are gone", || {
+        server.rows("SELECT count(*) FROM cpu WHERE time < now() - INTERVAL '11 days'") == json!([[0]])
+    });
+    assert!(server.rows("SELECT count(*) FROM cpu")[0][0].as_i64() >= Some(9 * 144), "younger ones stay");
+    assert_eq!(server.rows("SELECT sum(total) FROM cpu_1m"), json!([[4_320]]));
+}
+
+/// Seconds as RFC 3339, by the server itself.
+fn iso(server: &Server, seconds: i64) -> String {
+    server.rows(&format!("SELECT to_timestamp({seconds})"))[0][0].as_str().expect("a time").to_owned()
 }

@@ -31,7 +31,7 @@ fn filled(server: &Server) {
 }
 
 #[test]
-fn t52_only_rows_for_which_the_condition_is_true_go_hot_and_in_files() {
+fn t52_d1_d2_d7_only_rows_for_which_the_condition_is_true_go_hot_and_in_files() {
     for (condition, left) in [
         ("a < 10", 90),
         ("b > 79", 80),
@@ -92,7 +92,7 @@ fn t35_a_table_emptied_by_a_delete_still_answers_in_every_format() {
 }
 
 #[test]
-fn d_limits_hold_for_deletes_and_never_for_dry_runs() {
+fn d5_limits_hold_for_deletes_and_never_for_dry_runs() {
     let dir = folder();
     let server = Server::start(dir.path(), &["delete.max_rows_per_delete=60", "delete.confirmation_threshold=20"]);
     filled(&server);
@@ -135,7 +135,7 @@ fn d_limits_hold_for_deletes_and_never_for_dry_runs() {
 }
 
 #[test]
-fn d_a_crash_at_any_step_leaves_all_rows_or_none() {
+fn d6_a_crash_at_any_step_leaves_all_rows_or_none() {
     // the two writes defined, and flushed, in four commits at most: the delete's own points are named
     for (point, left) in [("delete.rewritten:1", 100), ("delete.commit.before:1", 100), ("delete.commit.after:1", 90)] {
         let dir = folder();
@@ -198,4 +198,77 @@ fn influxdb_clients_delete_by_time_and_predicate() {
     assert_eq!(server.rows("SELECT (SELECT count(*) FROM m), (SELECT count(*) FROM other)"), json!([[74, 0]]));
     let bad = send(range("host != 'a'"));
     assert_eq!((bad.status, bad.json()["code"].as_str()), (400, Some("invalid_parameter")));
+}
+
+#[test]
+fn d3_merges_beside_deletes_bring_no_row_back() {
+    let dir = folder();
+    let settings = ["compaction.min_files=2", "ingest.max_quiet_age_ms=50"];
+    let mut server = Server::start(dir.path(), &settings);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let merging = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                server.send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"");
+            }
+        });
+        for round in 0..25i64 {
+            let line = |i: i64| {
+                let host = if i % 2 == 0 { "gone" } else { "stays" };
+                format!("m,host={host} a={i}i {}000000000\n", START + i * 60 + round)
+            };
+            server.lines(&(0..40).map(line).collect::<String>());
+            server.flush();
+            let reply = delete(&server, request("host = 'gone'", json!({})));
+            assert_eq!(reply.json()["deleted_count"], 20, "round {round}");
+            let seen = server.rows("SELECT count(*) FILTER (WHERE host = 'gone'), count(*) FROM m");
+            assert_eq!(seen, json!([[0, (round + 1) * 20]]), "round {round}");
+        }
+        over.store(true, Ordering::Relaxed);
+        merging.join().expect("it was answered");
+    });
+    assert!(server.metric("arc_compaction_jobs_success_total") >= 5.0, "merges ran meanwhile");
+    server.kill();
+    let server = Server::start(dir.path(), &settings);
+    server.send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"");
+    assert_eq!(server.rows("SELECT count(*) FILTER (WHERE host = 'gone'), count(*) FROM m"), json!([[0, 500]]));
+}
+
+#[test]
+fn d4_a_table_of_points_keeps_one_row_a_point_after_a_delete_rewrote_its_files() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["compaction.enabled=false"]);
+    let write = |version: i64| {
+        let lines: String = ["a", "b", "c"].map(|h| format!("m,host={h} v={version}i {START}000000000\n")).concat();
+        assert_eq!(server.send("POST", "/write?db=default", &[], lines.as_bytes()).status, 204);
+        server.flush();
+    };
+    write(1);
+    write(2);
+    let reply = delete(&server, request("host = 'a'", json!({})));
+    assert_eq!(reply.json()["deleted_count"], 1, "{reply:?}");
+    write(3);
+    let all = "SELECT host, v FROM m ORDER BY host";
+    assert_eq!(server.rows(all), json!([["a", 3], ["b", 3], ["c", 3]]));
+    server.send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"");
+    assert_eq!(server.rows(all), json!([["a", 3], ["b", 3], ["c", 3]]));
+    assert_eq!(server.get("/api/v1/databases/default/measurements").json()["measurements"][0]["row_count"], 3);
+}
+
+#[test]
+fn d9_a_delete_touches_no_other_table_of_a_like_name() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["compaction.enabled=false"]);
+    let tables = ["cpu", "my_cpu", "cpu_", "cpu.cpu", "a/cpu"];
+    server.lines(&tables.map(|t| format!("{t} a=1i {START}000000000\n")).concat());
+    server.flush();
+    let other = [("x-arc-database", "cpu")];
+    let line = format!("cpu a=1i {START}000000000");
+    assert_eq!(server.send("POST", "/api/v1/write/line-protocol", &other, line.as_bytes()).status, 204);
+    let body = json!({"database": "default", "measurement": "cpu", "where": "true", "confirm": true});
+    assert_eq!(delete(&server, body).json()["deleted_count"], 1);
+    assert_eq!(server.rows("SELECT count(*) FROM cpu"), json!([[0]]));
+    for table in ["\"my_cpu\"", "\"cpu_\"", "\"cpu.cpu\"", "\"a/cpu\"", "cpu.cpu"] {
+        assert_eq!(server.rows(&format!("SELECT count(*) FROM {table}")), json!([[1]]), "{table}");
+    }
 }

@@ -349,6 +349,32 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Writes lines of what does not compress, an hour apart, until the disk is full; how many were stored.
+fn fill_disk(server: &Server) -> i64 {
+    let mut random = 7u64;
+    let mut acknowledged = 0;
+    for i in 0..2_000i64 {
+        let mut text = String::new();
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            text += &format!("{random:016x}");
+        }
+        let line = format!("t i={i}i,s=\"{text}\" {}", i * 3_600_000_000_000);
+        let reply = server.send("POST", "/api/v1/write/line-protocol", &[], line.as_bytes());
+        match reply.status {
+            204 => acknowledged += 1,
+            503 => {} // hot rows wait for a flush
+            _ => {
+                let code = reply.json()["code"].as_str().unwrap_or_default().to_owned();
+                assert_eq!((reply.status, &*code), (507, "disk_full"), "{:?}", reply.json());
+                assert!(acknowledged > 100, "{acknowledged}");
+                return acknowledged;
+            }
+        }
+    }
+    panic!("the disk never fills");
+}
+
 #[test]
 fn t24_a_small_disk_that_fills_refuses_writes_reads_on_and_takes_them_again_with_room() {
     let dir = folder();
@@ -362,33 +388,7 @@ fn t24_a_small_disk_that_fills_refuses_writes_reads_on_and_takes_them_again_with
     let place = format!("storage.local_path={}", disk.0.join("data").display());
     let settings = ["storage.min_free_bytes=0", "ingest.max_buffer_age_ms=200", "ingest.max_quiet_age_ms=200", &place];
     let mut server = Server::start(dir.path(), &settings); // its own log lies elsewhere
-    let mut text = String::new();
-    let mut random = 7u64;
-    let mut line = |i: i64| {
-        text.clear();
-        // what does not compress
-        for _ in 0..20_000 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            text += &format!("{random:016x}");
-        }
-        format!("t i={i}i,s=\"{text}\" {i}")
-    };
-    let mut acknowledged = 0;
-    let mut full = None;
-    for i in 0..2_000 {
-        let reply = server.send("POST", "/api/v1/write/line-protocol", &[], line(i).as_bytes());
-        match reply.status {
-            204 => acknowledged += 1,
-            503 => {} // hot rows wait for a flush
-            _ => {
-                full = Some(reply);
-                break;
-            }
-        }
-    }
-    let full = full.expect("the disk fills");
-    assert_eq!((full.status, full.json()["code"].as_str()), (507, Some("disk_full")), "{:?}", full.json());
-    assert!(acknowledged > 100, "{acknowledged}");
+    let acknowledged = fill_disk(&server);
     assert_eq!(server.rows("SELECT count(*), count(DISTINCT i) FROM t"), json!([[acknowledged, acknowledged]]));
     assert_eq!(server.get("/ready").status, 503);
     server.kill();
@@ -399,5 +399,30 @@ fn t24_a_small_disk_that_fills_refuses_writes_reads_on_and_takes_them_again_with
         server.send("POST", "/api/v1/write/line-protocol", &[], b"t i=-1i 1").status == 204
     });
     assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[acknowledged + 1]]));
+    drop(server);
+}
+
+#[test]
+fn t24_a_delete_by_time_alone_brings_writes_back_from_a_full_disk() {
+    let dir = folder();
+    let Some(disk) = SmallDisk::mount(&dir.path().join("disk"), 500) else {
+        println!("skipped: no small file system can be mounted without root");
+        return;
+    };
+    let place = format!("storage.local_path={}", disk.0.join("data").display());
+    let settings = ["storage.min_free_bytes=0", "ingest.max_buffer_age_ms=200", "ingest.max_quiet_age_ms=200", &place];
+    let server = Server::start(dir.path(), &settings);
+    let acknowledged = fill_disk(&server);
+    // the oldest two thirds
+    let cut = acknowledged * 2 / 3 * 3_600;
+    let body = json!({"database": "default", "measurement": "t", "confirm": true,
+        "where": format!("time < to_timestamp({cut})")});
+    let reply = server.send("POST", "/api/v1/delete", &[], body.to_string().as_bytes());
+    assert_eq!((reply.status, &reply.json()["deleted_count"]), (200, &json!(acknowledged * 2 / 3)), "{reply:?}");
+    eventually("writes are taken again", || {
+        server.send("POST", "/api/v1/write/line-protocol", &[], b"t i=-1i 9000000000000000000").status == 204
+    });
+    let left = acknowledged - acknowledged * 2 / 3 + 1;
+    assert_eq!(server.rows("SELECT count(*), min(i) FROM t"), json!([[left, -1]]));
     drop(server);
 }

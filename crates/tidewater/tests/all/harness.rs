@@ -142,7 +142,11 @@ impl Server {
     }
 
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        self.try_send(method, path, headers, body).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+        self.try_send(method, path, headers, body).unwrap_or_else(|e| {
+            let log = std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(30).collect();
+            panic!("{method} {path}: {e}; the server's last words, newest first:\n{}", last.join("\n"))
+        })
     }
 
     pub fn get(&self, path: &str) -> Reply {

@@ -17,7 +17,7 @@ fn fill(server: &Server) {
 }
 
 #[test]
-fn a_delete_is_a_job_that_may_be_awaited_and_is_remembered_over_a_restart() {
+fn d6_d8_a_delete_is_a_job_that_may_be_awaited_and_is_remembered_over_a_restart() {
     let dir = folder();
     let mut server = Server::start(dir.path(), &QUIET);
     fill(&server);

@@ -16,3 +16,4 @@ mod queries;
 mod retention;
 mod supervision;
 mod tables;
+mod together;

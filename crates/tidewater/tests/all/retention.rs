@@ -128,3 +128,34 @@ fn w6_w8_active_policies_run_by_themselves_and_a_run_cut_short_is_settled() {
         (&json!("failed"), &json!("the server ended during the run"))
     );
 }
+
+#[test]
+fn w8_a_policy_runs_by_its_own_schedule() {
+    let dir = folder();
+    // the server's own interval would come in a year
+    let server = Server::start(dir.path(), &["retention.check_interval_ms=100", "retention.interval=31536000"]);
+    filled(&server);
+    let policy = |schedule: &str| {
+        json!({"name": schedule, "database": "default", "measurement": "cpu", "retention_days": 20, "buffer_days": 0,
+            "schedule": schedule, "timezone": "Europe/Berlin"})
+    };
+    for (field, bad) in [("schedule", "whenever"), ("schedule", "61 * * * *"), ("timezone", "Nowhere/Town")] {
+        let mut refused = policy("@daily");
+        refused[field] = json!(bad);
+        let reply = send(&server, "POST", "", refused);
+        assert!(reply.status == 400 && reply.json()["error"].as_str().is_some_and(|e| e.contains(bad)), "{reply:?}");
+    }
+    let yearly = send(&server, "POST", "", policy("0 0 1 1 *")).json();
+    let next = yearly["next_execution_time"].as_str().expect("a time");
+    assert!(next.ends_with("-12-31T23:00:00.000Z"), "midnight in Berlin: {next}");
+    let often = send(&server, "POST", "", policy("* * * * * *"));
+    assert_eq!((often.status, &often.json()["jitter_seconds"]), (201, &json!(0)));
+    eventually("the rows are gone", || server.rows("SELECT count(*) FROM cpu") == json!([[80]]));
+    eventually("it runs again", || {
+        let runs = server.get("/api/v1/retention/2/executions").json();
+        runs["executions"].as_array().is_some_and(|r| r.len() >= 2)
+    });
+    assert_eq!(server.get("/api/v1/retention/1/executions").json()["executions"], json!([]));
+    let slower = send(&server, "PUT", "/2", json!({"schedule": "1d", "jitter_seconds": 60})).json();
+    assert_eq!((&slower["schedule"], &slower["timezone"]), (&json!("1d"), &json!("Europe/Berlin")));
+}

@@ -2,8 +2,13 @@
 
 use crate::harness::{Server, eventually, folder};
 
-const QUICK: [&str; 3] =
-    ["compaction.interval_ms=100", "retention.check_interval_ms=100", "catalog.snapshot_age_ms=1000"];
+const QUICK: [&str; 5] = [
+    "compaction.interval_ms=100",
+    "retention.check_interval_ms=100",
+    "catalog.snapshot_age_ms=1000",
+    "database.health_check_interval=1",
+    "metrics.timeseries_interval_seconds=1",
+];
 
 fn tasks(server: &Server) -> Vec<serde_json::Value> {
     server.get("/api/v1/jobs").json()["tasks"].as_array().expect("tasks").clone()
@@ -14,7 +19,17 @@ fn the_start_of_each_task_may_fail_or_panic_and_nothing_else_notices() {
     let dir = folder();
     let server = Server::start(dir.path(), &QUICK);
     let names: Vec<String> = tasks(&server).iter().map(|t| t["name"].as_str().expect("a name").to_owned()).collect();
-    for needed in ["write-service", "flush", "expiry", "compaction", "retention"] {
+    for needed in [
+        "write-service",
+        "flush",
+        "expiry",
+        "compaction",
+        "retention",
+        "continuous-queries",
+        "scrub",
+        "health-probe",
+        "metrics",
+    ] {
         assert!(names.iter().any(|n| n == needed), "{needed} is not supervised: {names:?}");
     }
     drop(server);

@@ -129,3 +129,44 @@ fn a_change_of_type_cut_anywhere_is_whole_or_absent() {
         );
     }
 }
+
+#[test]
+fn a_fraction_makes_an_integer_column_of_a_small_table_a_float_in_files_as_well() {
+    let dir = folder();
+    let mut server = Server::start(dir.path(), &["compaction.enabled=false"]);
+    server.lines("m,host=a v=20i,n=1i 1\nbig v=9007199254740993i 1");
+    server.flush();
+    server.lines("m,host=a v=21i 2");
+    // both dialects, and many at once
+    std::thread::scope(|scope| {
+        for i in 0..6i64 {
+            let server = &server;
+            scope.spawn(move || server.lines(&format!("m,host=b v={i}.5 {}", i + 10)));
+        }
+    });
+    assert_eq!(server.rows("SELECT count(*), sum(v), max(n) FROM m"), json!([[8, 59.0, 1]]));
+    let jobs = server.get("/api/v1/jobs?kind=retype").json();
+    let jobs = jobs["jobs"].as_array().expect("jobs").clone();
+    assert!(jobs.iter().filter(|j| j["state"] == "completed").count() == 1, "one job for all of them: {jobs:?}");
+    assert_eq!((&jobs[0]["owner"], &jobs[0]["request"]["column"]), (&json!("server"), &json!("v")));
+    let refused = server.send("POST", "/api/v1/write/line-protocol", &[], b"big v=0.5 2");
+    assert!(refused.status == 400 && refused.json()["error"].as_str().is_some_and(|e| e.contains("string")), "{refused:?}");
+    assert_eq!(server.rows("SELECT v FROM big"), json!([[9_007_199_254_740_993i64]]), "no digit is lost");
+    server.kill();
+    let server = Server::start(dir.path(), &["compaction.enabled=false"]);
+    assert_eq!(server.rows("SELECT count(*), sum(v), max(n) FROM m"), json!([[8, 59.0, 1]]));
+    assert_eq!(
+        server.rows("DESCRIBE m"),
+        json!([
+            ["time", "TIMESTAMP WITH TIME ZONE", "YES", null, null, null, "time", "append"],
+            ["time_ns", "SMALLINT", "YES", null, null, null, "time", "append"],
+            ["host", "VARCHAR", "YES", null, null, null, "tag", "append"],
+            ["n", "BIGINT", "YES", null, null, null, "field", "append"],
+            ["v", "DOUBLE", "YES", null, null, null, "field", "append"],
+        ])
+    );
+    assert_eq!(
+        server.rows("DESCRIBE SELECT host AS h, avg(v) AS mean FROM m GROUP BY 1"),
+        json!([["h", "VARCHAR", "YES", null, null, null], ["mean", "DOUBLE", "YES", null, null, null]])
+    );
+}

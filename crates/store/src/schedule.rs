@@ -1,0 +1,152 @@
+//! When recurring work is due: each so often, or at the instants of a cron expression in a time zone.
+
+use std::str::FromStr;
+
+use chrono::{TimeZone, Utc};
+use chrono_tz::Tz;
+use croner::Cron;
+use model::time::parse_duration;
+
+use crate::error::{Error, Result};
+
+/// Work is not repeated more often (microseconds).
+const LEAST_US: i64 = 10_000_000;
+/// The most that a start is put off by chance: a day, in seconds.
+const MOST_JITTER_S: i64 = 86_400;
+
+/// When work is due.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    when: When,
+    jitter_us: i64,
+}
+
+#[derive(Debug, Clone)]
+enum When {
+    /// Microseconds from one start to the next.
+    Every(i64),
+    Cron(Box<Cron>, Tz),
+}
+
+impl Schedule {
+    /// So many microseconds from one start to the next.
+    pub fn every(us: i64) -> Self {
+        Self { when: When::Every(us), jitter_us: 0 }
+    }
+
+    /// Reads an interval (`6h`, `1d`, `PT30M`) or a cron expression of five or six fields (`0 3 * * *`,
+    /// seconds first where there are six) or a nickname (`@daily`). A cron expression goes by the clocks of
+    /// `zone`, a name of the IANA database.
+    ///
+    /// # Errors
+    /// What is wrong, and what would be right.
+    pub fn parse(text: &str, zone: &str, jitter_s: i64) -> Result<Self> {
+        let refuse = |text: String| Err(Error::Parameter(text));
+        if !(0..=MOST_JITTER_S).contains(&jitter_s) {
+            return refuse(format!("jitter_seconds is {jitter_s}; it must be 0 to {MOST_JITTER_S}"));
+        }
+        let Ok(zone) = Tz::from_str(zone) else {
+            return refuse(format!("timezone {zone:?} is unknown; use a name such as UTC or Europe/Berlin"));
+        };
+        let text = text.trim();
+        let when = match text.starts_with('@') || text.split_whitespace().count() >= 5 {
+            true => match Cron::from_str(text) {
+                Ok(cron) => When::Cron(Box::new(cron), zone),
+                Err(error) => return refuse(format!("schedule {text:?} is no cron expression: {error}")),
+            },
+            false => match parse_duration(text) {
+                Some(us) if us >= LEAST_US => When::Every(us),
+                Some(_) => return refuse(format!("schedule {text:?} is shorter than 10 seconds")),
+                None => {
+                    return refuse(format!(
+                        "schedule {text:?} is neither an interval such as 6h nor a cron expression such as 0 3 * * *"
+                    ));
+                }
+            },
+        };
+        let schedule = Self { when, jitter_us: jitter_s * 1_000_000 };
+        match schedule.next_us(Utc::now().timestamp_micros(), 0) {
+            Some(_) => Ok(schedule),
+            None => refuse(format!("schedule {text:?} is never due")),
+        }
+    }
+
+    /// The first due instant after `after_us`, both UTC microseconds; `None` when there is none. `seed` says
+    /// whose jitter it is: the same work is put off by the same time whenever it is asked.
+    pub fn next_us(&self, after_us: i64, seed: u64) -> Option<i64> {
+        let due_us = match &self.when {
+            When::Every(us) => after_us.saturating_add(*us),
+            When::Cron(cron, zone) => {
+                let after = Utc.timestamp_micros(after_us).single()?.with_timezone(zone);
+                cron.find_next_occurrence(&after, false).ok()?.timestamp_micros()
+            }
+        };
+        let jitter_us = match self.jitter_us {
+            0 => 0,
+            most => (scattered(seed ^ due_us as u64) % most as u64) as i64,
+        };
+        Some(due_us.saturating_add(jitter_us))
+    }
+}
+
+/// A number that looks like chance: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+fn scattered(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> i64 {
+        text.parse::<chrono::DateTime<Utc>>().unwrap().timestamp_micros()
+    }
+
+    #[test]
+    fn w8_a_schedule_is_an_interval_or_a_cron_expression_in_its_zone() {
+        for (text, zone, after, wanted) in [
+            ("6h", "UTC", "2026-01-01T01:00:00Z", "2026-01-01T07:00:00Z"),
+            ("1d", "UTC", "2026-01-01T01:00:00Z", "2026-01-02T01:00:00Z"),
+            ("0 3 * * *", "UTC", "2026-01-01T01:00:00Z", "2026-01-01T03:00:00Z"),
+            ("0 3 * * *", "UTC", "2026-01-01T03:00:00Z", "2026-01-02T03:00:00Z"),
+            ("*/15 * * * * *", "UTC", "2026-01-01T00:00:01Z", "2026-01-01T00:00:15Z"),
+            ("@daily", "UTC", "2026-01-01T01:00:00Z", "2026-01-02T00:00:00Z"),
+            ("0 0 1 * *", "UTC", "2026-01-31T01:00:00Z", "2026-02-01T00:00:00Z"),
+            ("0 3 * * *", "Europe/Berlin", "2026-01-01T12:00:00Z", "2026-01-02T02:00:00Z"),
+            ("0 3 * * *", "Europe/Berlin", "2026-07-01T12:00:00Z", "2026-07-02T01:00:00Z"),
+            // the night on which clocks go forward has its three o'clock
+            ("0 3 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z"),
+        ] {
+            let schedule = Schedule::parse(text, zone, 0).unwrap();
+            assert_eq!(schedule.next_us(at(after), 1), Some(at(wanted)), "{text} {zone} after {after}");
+        }
+    }
+
+    #[test]
+    fn jitter_spreads_what_is_due_at_once_and_is_the_same_whenever_asked() {
+        let schedule = Schedule::parse("0 3 * * *", "UTC", 600).unwrap();
+        let (after, due) = (at("2026-01-01T01:00:00Z"), at("2026-01-01T03:00:00Z"));
+        let starts: std::collections::BTreeSet<i64> = (0..50).filter_map(|seed| schedule.next_us(after, seed)).collect();
+        assert!(starts.len() > 40 && starts.iter().all(|t| (due..due + 600_000_000).contains(t)), "{starts:?}");
+        assert_eq!(schedule.next_us(after, 7), schedule.next_us(after + 1, 7));
+    }
+
+    #[test]
+    fn what_is_no_schedule_says_what_would_be_one() {
+        for (text, zone, jitter, says) in [
+            ("often", "UTC", 0, "6h"),
+            ("5s", "UTC", 0, "10 seconds"),
+            ("0 25 * * *", "UTC", 0, "cron"),
+            ("0 0 31 2 *", "UTC", 0, "never"),
+            ("1h", "Mars/Olympus", 0, "Europe/Berlin"),
+            ("1h", "UTC", -1, "jitter_seconds"),
+            ("1h", "UTC", 86_401, "jitter_seconds"),
+        ] {
+            let error = Schedule::parse(text, zone, jitter).unwrap_err().to_string();
+            assert!(error.contains(says), "{text} {zone} {jitter}: {error}");
+        }
+    }
+}
