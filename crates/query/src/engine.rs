@@ -479,8 +479,7 @@ fn describe_table(state: &SessionState, view: &View, database: &str, name: &[Str
         return Err(not_found(view, owner, wanted, name.len() > 1));
     };
     let known = found.info.schema.columns();
-    let mut columns =
-        described(known.iter().map(|c| (c.name.to_string(), shown_type(&c.ty.arrow()))).collect());
+    let mut columns = described(known.iter().map(|c| (c.name.to_string(), shown_type(&c.ty.arrow()))).collect());
     let roles = known.iter().map(|c| Some(c.role.as_str())).collect::<StringArray>();
     columns.push(("role", Arc::new(roles)));
     let mode = found.info.mode.as_str();

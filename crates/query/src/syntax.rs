@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 
 use model::fold;
 use model::limits;
-use sqlparser::ast::{DescribeAlias, ObjectNamePart, 
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, OrderByExpr, OrderByOptions, Query, SelectItem,
-    SetExpr, Statement, Value, VisitMut, VisitorMut,
+use sqlparser::ast::{
+    BinaryOperator, DescribeAlias, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByExpr,
+    OrderByOptions, Query, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut,
 };
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::keywords::Keyword;
@@ -29,13 +29,18 @@ pub struct Parsed {
 #[derive(Debug)]
 pub enum Kind {
     Query(Box<Statement>),
-    Explain { query: Box<Statement>, analyze: bool },
+    Explain {
+        query: Box<Statement>,
+        analyze: bool,
+    },
     /// The columns of an answer.
     Describe(Box<Statement>),
     /// The columns of a table, by the parts of its name.
     DescribeTable(Vec<String>),
     ShowDatabases,
-    ShowTables { database: Option<String> },
+    ShowTables {
+        database: Option<String>,
+    },
 }
 
 /// Parses, folds, guards and rewrites one statement; a single trailing `;` is allowed.

@@ -111,10 +111,7 @@ pub struct Page {
 }
 
 /// `GET /api/v1/compaction/history`, newest first, over restarts
-pub async fn history(
-    Extract(state): Extract<Shared>,
-    Query(page): Query<Page>,
-) -> Result<Json<Value>, ApiError> {
+pub async fn history(Extract(state): Extract<Shared>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
     let limit = page.limit.unwrap_or(HISTORY).min(limits::COMPACTION_HISTORY);
     let (total, merges) = state.store.jobs().merges(limit)?;
     Ok(Json(json!({"total_jobs": total, "recent_jobs": merges.iter().map(describe).collect::<Vec<_>>()})))

@@ -8,7 +8,9 @@ use model::Code;
 
 use crate::error::ApiError;
 use crate::state::{Shared, count};
-use crate::{auth, compaction, continuous, databases, delete, health, influx, jobs, metrics, query, retention, samples, write};
+use crate::{
+    auth, compaction, continuous, databases, delete, health, influx, jobs, metrics, query, retention, samples, write,
+};
 
 /// Every route of the server.
 pub fn router(state: Shared) -> Router {

@@ -19,6 +19,8 @@ pub struct StoreConfig {
     pub min_free_bytes: u64,
     /// Disk space held in reserve for flush, catalog and expiry.
     pub ballast_bytes: u64,
+    /// Catalog commits a second on average; those of a hundred seconds may come at once.
+    pub commits_per_second: u32,
     /// Age after which catalog snapshots expire.
     pub snapshot_age_ms: u64,
     /// Removed files stay on disk so long after they left the catalog: a reader may have asked before.
@@ -46,6 +48,7 @@ impl StoreConfig {
             log_max_bytes: 1 << 30,
             min_free_bytes: hot_budget_bytes as u64 + (512 << 20),
             ballast_bytes: 0,
+            commits_per_second: 4,
             snapshot_age_ms: 300_000,
             file_grace_ms: 900_000,
             merge_interval_ms: 0,

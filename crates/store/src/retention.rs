@@ -550,12 +550,7 @@ mod tests {
 
     #[test]
     fn w1_settings_that_would_delete_too_much_are_refused() {
-        let good = Settings {
-            name: "p".into(),
-            database: "db".into(),
-            retention_days: 30,
-            ..Settings::default()
-        };
+        let good = Settings { name: "p".into(), database: "db".into(), retention_days: 30, ..Settings::default() };
         good.check().unwrap();
         for bad in [
             Settings { retention_days: 0, ..good.clone() },

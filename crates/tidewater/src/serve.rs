@@ -279,6 +279,7 @@ fn store_config(settings: &Settings, budget: u64) -> StoreConfig {
     config.max_buffer_age_ms = settings.integer("ingest.max_buffer_age_ms");
     config.max_quiet_age_ms = settings.integer("ingest.max_quiet_age_ms");
     config.log_max_bytes = settings.bytes("log.max_bytes");
+    config.commits_per_second = settings.integer("catalog.commits_per_second") as u32;
     config.snapshot_age_ms = settings.integer("catalog.snapshot_age_ms");
     config.file_grace_ms = settings.integer("catalog.file_grace_ms");
     config.merge_interval_ms =

@@ -127,6 +127,12 @@ pub const SETTINGS: &[Setting] = &[
         doc: "log length past which the tables that hold its oldest segment are flushed",
     },
     Setting {
+        key: "catalog.commits_per_second",
+        kind: Kind::Integer { min: 1, max: 1_000 },
+        default: "4",
+        doc: "catalog commits a second on average; those of a hundred seconds may come at once",
+    },
+    Setting {
         key: "catalog.snapshot_age_ms",
         kind: Kind::Integer { min: 1_000, max: 86_400_000 },
         default: "300000",

@@ -19,9 +19,8 @@ use crate::file::NewDataFile;
 use crate::shared::Shared;
 use crate::view::{DataFile, Database, Table, TableInfo, View};
 
-/// Average commits a second; a burst may use up to [`BURST`] saved ones.
-const COMMITS_PER_SECOND: f64 = 4.0;
-const BURST: f64 = 400.0;
+/// Seconds of `catalog.commits_per_second` that a burst may use at once.
+const BURST_S: f64 = 100.0;
 const QUEUE: usize = 1_024;
 
 /// What a request needs before it can be resolved.
@@ -173,8 +172,8 @@ pub struct Committer {
 impl Committer {
     pub fn start(lake: Lake, shared: Arc<Shared>) -> Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
-        let refilled = (Instant::now(), shared.clock.boot_us());
-        let worker = Worker { lake, shared, jobs, tokens: BURST, refilled };
+        let tokens = f64::from(shared.config.commits_per_second.max(1)) * BURST_S;
+        let worker = Worker { lake, shared, jobs, tokens, refilled: Instant::now() };
         let thread = std::thread::Builder::new()
             .name("catalog".into())
             .spawn(move || worker.run())
@@ -232,8 +231,7 @@ struct Worker {
     shared: Arc<Shared>,
     jobs: Receiver<Job>,
     tokens: f64,
-    /// Now, and microseconds since boot.
-    refilled: (Instant, i64),
+    refilled: Instant,
 }
 
 /// Sends a job's outcome once the commit stands.
@@ -258,11 +256,10 @@ impl Worker {
                     Err(_) => break,
                 }
             }
-            let (now, boot_us) = (Instant::now(), self.shared.clock.boot_us());
-            let (since, since_us) = std::mem::replace(&mut self.refilled, (now, boot_us));
-            // a simulated week refills as a real one does
-            let elapsed = (now - since).as_secs_f64().max((boot_us - since_us) as f64 / 1e6);
-            self.tokens = (self.tokens + elapsed * COMMITS_PER_SECOND).min(BURST);
+            let elapsed = self.refilled.elapsed().as_secs_f64();
+            self.refilled = Instant::now();
+            let rate = f64::from(self.shared.config.commits_per_second.max(1));
+            self.tokens = (self.tokens + elapsed * rate).min(rate * BURST_S);
             // only snapshots cost a token
             if batch.iter().all(|job| matches!(job, Job::Aside { .. })) {
                 return batch;
@@ -271,7 +268,7 @@ impl Worker {
                 self.tokens = (self.tokens - 1.0).max(0.0);
                 return batch;
             }
-            let wait = Duration::from_secs_f64((1.0 - self.tokens) / COMMITS_PER_SECOND);
+            let wait = Duration::from_secs_f64((1.0 - self.tokens) / rate);
             match self.jobs.recv_timeout(wait) {
                 Ok(job) => batch.push(job),
                 Err(RecvTimeoutError::Timeout) => {}

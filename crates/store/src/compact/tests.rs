@@ -20,6 +20,7 @@ type Row = (i64, Option<String>, Option<String>, i64);
 fn open(folder: &std::path::Path, clock: &Arc<ManualClock>) -> Store {
     let mut config = StoreConfig::new(folder, 64 << 20);
     config.min_free_bytes = 0;
+    config.commits_per_second = 1_000; // a week goes by in seconds
     Store::open(config, Arc::clone(clock) as Arc<dyn Clock>).unwrap()
 }
 
@@ -283,7 +284,9 @@ fn m3_a_job_waits_for_the_range_that_another_holds() {
             let working = scope.spawn(move || {
                 let job = Handle::of_server(kind);
                 match kind {
-                    "retention" => drop(store.cut_table(table.info.id, table, (i64::MIN, DAY + 1), false, &job).unwrap()),
+                    "retention" => {
+                        drop(store.cut_table(table.info.id, table, (i64::MIN, DAY + 1), false, &job).unwrap())
+                    }
                     "retype" => drop(store.retype(table.info.id, "v", model::ColumnType::Float64, &job).unwrap()),
                     _ => drop(store.set_mode(table.info.id, TableMode::Last, &job).unwrap()),
                 }

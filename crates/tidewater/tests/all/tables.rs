@@ -150,7 +150,10 @@ fn a_fraction_makes_an_integer_column_of_a_small_table_a_float_in_files_as_well(
     assert!(jobs.iter().filter(|j| j["state"] == "completed").count() == 1, "one job for all of them: {jobs:?}");
     assert_eq!((&jobs[0]["owner"], &jobs[0]["request"]["column"]), (&json!("server"), &json!("v")));
     let refused = server.send("POST", "/api/v1/write/line-protocol", &[], b"big v=0.5 2");
-    assert!(refused.status == 400 && refused.json()["error"].as_str().is_some_and(|e| e.contains("string")), "{refused:?}");
+    assert!(
+        refused.status == 400 && refused.json()["error"].as_str().is_some_and(|e| e.contains("string")),
+        "{refused:?}"
+    );
     assert_eq!(server.rows("SELECT v FROM big"), json!([[9_007_199_254_740_993i64]]), "no digit is lost");
     server.kill();
     let server = Server::start(dir.path(), &["compaction.enabled=false"]);

@@ -33,7 +33,10 @@ fn t44_t47_t50_answers_hold_through_every_job_here_and_in_duckdb() {
     let steady = |i: i64| format!("m,host=steady v={i}i,w={i}i {}000000000\n", START + i * 60);
     server.lines(&(0..600).map(steady).collect::<String>());
     server.flush();
-    post("/api/v1/retention", json!({"name": "old", "database": "default", "measurement": "m*", "retention_days": 18_000, "buffer_days": 0}));
+    post(
+        "/api/v1/retention",
+        json!({"name": "old", "database": "default", "measurement": "m*", "retention_days": 18_000, "buffer_days": 0}),
+    );
     post(
         "/api/v1/continuous_queries",
         json!({"name": "hours", "database": "default", "source_measurement": "m", "destination_measurement": "hours",
@@ -62,7 +65,10 @@ fn t44_t47_t50_answers_hold_through_every_job_here_and_in_duckdb() {
             server.lines(&(0..50).map(|i| format!("m,host=old v={i}i {}\n", i + 1)).collect::<String>());
             server.lines(&format!("side_{round},host=a x={round}i {START}000000000\n"));
             server.flush();
-            let deleted = post("/api/v1/delete", json!({"database": "default", "measurement": "m", "where": "host = 'gone'", "confirm": true}));
+            let deleted = post(
+                "/api/v1/delete",
+                json!({"database": "default", "measurement": "m", "where": "host = 'gone'", "confirm": true}),
+            );
             assert_eq!(deleted["deleted_count"], 100);
             let run = post("/api/v1/retention/1/execute", json!({"confirm": true}));
             assert_eq!(run["deleted_count"], 50, "{run}");
@@ -84,7 +90,7 @@ fn t44_t47_t50_answers_hold_through_every_job_here_and_in_duckdb() {
             assert_eq!(server.send("DELETE", &format!("{renamed}?confirm=true"), &[], b"").status, 200);
         }
         over.store(true, Ordering::Relaxed);
-        std::fs::File::create(&stop).expect("the folder is ours");
+        std::fs::create_dir(&stop).expect("the folder is ours");
         here.join().expect("every answer was the same here");
         println!("DuckDB: {}", there.join().expect("every answer was the same in DuckDB"));
     });
