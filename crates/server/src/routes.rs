@@ -1,9 +1,11 @@
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State as Extract};
-use axum::http::{HeaderValue, Method, Uri};
+use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, get, post};
+use http_body_util::BodyExt;
 use model::Code;
 
 use crate::error::ApiError;
@@ -11,6 +13,9 @@ use crate::state::{Shared, count};
 use crate::{
     auth, compaction, continuous, databases, delete, health, influx, jobs, metrics, query, retention, samples, write,
 };
+
+/// Bodies up to this length are read before anything is answered.
+const SHORT_BODY_BYTES: u64 = 64 << 10;
 
 /// Every route of the server.
 pub fn router(state: Shared) -> Router {
@@ -89,6 +94,19 @@ async fn unknown(method: Method, uri: Uri) -> ApiError {
     ApiError::new(Code::NotFound, format!("Cannot {method} {}", uri.path()))
 }
 
+/// A request whose short body has arrived: an answer that does not wait for the body would end the connection,
+/// and a client that sends its next request meanwhile would get none.
+async fn arrived(request: Request) -> Result<Request, ApiError> {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    if !length.is_some_and(|n: u64| (1..=SHORT_BODY_BYTES).contains(&n)) {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await;
+    let body = body.map_err(|e| ApiError::new(Code::InvalidBody, format!("the body ended early: {e}")))?;
+    Ok(Request::from_parts(parts, Body::from(body.to_bytes())))
+}
+
 /// Counts the request and gives it an id, which its answer carries.
 async fn account(Extract(state): Extract<Shared>, request: Request, next: Next) -> Response {
     count(&state.counters.requests, 1);
@@ -99,7 +117,10 @@ async fn account(Extract(state): Extract<Shared>, request: Request, next: Next) 
         .cloned()
         .or_else(|| HeaderValue::from_str(&store::random::uuid()).ok());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = next.run(request).await.into_response();
+    let mut response = match arrived(request).await {
+        Ok(request) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
     let status = response.status();
     let counter = if status.is_success() { &state.counters.succeeded } else { &state.counters.failed };
     count(counter, 1);

@@ -265,7 +265,7 @@ fn t48_rows_of_a_year_ago_are_merged_as_they_come() {
 }
 
 #[test]
-fn m3_a_job_waits_for_the_range_that_another_holds() {
+fn m3_w5_a_job_waits_for_the_range_that_another_holds() {
     use std::sync::atomic::{AtomicBool, Ordering};
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(DAY + 40 * HOUR_US));

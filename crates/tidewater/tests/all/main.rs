@@ -11,6 +11,7 @@ mod faults;
 mod harness;
 mod jobs;
 mod operation;
+mod origins;
 mod points;
 mod queries;
 mod retention;
