@@ -31,6 +31,7 @@ pub enum Code {
     MemoryLimit,
     QueueFull,
     Unauthorized,
+    TooManyFailures,
     Forbidden,
     NotFound,
     Internal,
@@ -69,6 +70,7 @@ impl Code {
             Code::MemoryLimit => "memory_limit",
             Code::QueueFull => "queue_full",
             Code::Unauthorized => "unauthorized",
+            Code::TooManyFailures => "too_many_failures",
             Code::Forbidden => "forbidden",
             Code::NotFound => "not_found",
             Code::Internal => "internal",
@@ -87,6 +89,7 @@ impl Code {
                 | Code::Locked
                 | Code::QueueFull
                 | Code::QueryTimeout
+                | Code::TooManyFailures
         )
     }
 }

@@ -99,3 +99,11 @@ pub const CONTINUOUS_EXECUTIONS: usize = 1_000;
 pub const TOUCHED_RANGES: usize = 10_000;
 /// Rows that one run of a continuous query writes in one commit.
 pub const CONTINUOUS_ROWS: usize = 2_000_000;
+/// Tokens of one server.
+pub const TOKENS: usize = 10_000;
+/// Scopes of one token: each is a pattern that a check may have to try.
+pub const TOKEN_SCOPES: usize = 100;
+/// Audit events that wait to be written; what comes beyond is counted as dropped.
+pub const AUDIT_WAITING: usize = 10_000;
+/// Audit events that are kept, whatever their age.
+pub const AUDIT_EVENTS: usize = 1_000_000;

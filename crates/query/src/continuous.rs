@@ -10,7 +10,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::{CastOptions, cast, cast_with_options, concat_batches};
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 use model::column::TIME;
-use model::{Batch, BatchColumn, DatabaseName, ItemName, Role, TableId, limits};
+use model::{Access, Batch, BatchColumn, DatabaseName, ItemName, Permission, Role, TableId, limits};
 use parking_lot::Mutex;
 use store::Store;
 use store::continuous::{Continuous, Definition, Mark, Settled, Window, late_rows};
@@ -87,11 +87,11 @@ impl Continuum {
         Self { store, engine, running: Mutex::default(), schedule: Mutex::default() }
     }
 
-    /// Whether a definition can run: tables that it reads.
+    /// Whether a definition can run with the rights of `access`: tables that it reads.
     ///
     /// # Errors
     /// What is wrong with it and what would be right.
-    pub fn check(&self, definition: &Definition) -> Result<Vec<TableId>, Error> {
+    pub fn check(&self, definition: &Definition, access: &Arc<Access>) -> Result<Vec<TableId>, Error> {
         let refuse = |text: String| Err(Error::Invalid(text));
         if definition.name.trim().is_empty() || definition.name.len() > limits::ITEM_NAME_BYTES {
             return refuse(format!("name must have 1 to {} bytes", limits::ITEM_NAME_BYTES));
@@ -115,6 +115,11 @@ impl Continuum {
             }
         }
         let view = self.store.view();
+        let may_read = |table: &str| access.may(Permission::Read, &definition.database, table);
+        if !may_read(&definition.source_measurement) {
+            let (database, table) = (definition.database.clone(), definition.source_measurement.clone());
+            return Err(Error::Forbidden { database, table });
+        }
         if view.table(&definition.database, &definition.source_measurement).is_none() {
             let (source, database) = (&definition.source_measurement, &definition.database);
             return refuse(format!("source_measurement {source:?} does not exist in {database:?}; write to it first"));
@@ -145,7 +150,7 @@ impl Continuum {
             }
         }
         // the planner knows whether tables, columns and functions exist and what comes out
-        let (schema, _) = self.engine.collect_window(&definition.query, &definition.database, (0, 0))?;
+        let (schema, _) = self.engine.collect_window(&definition.query, &definition.database, (0, 0), access)?;
         time_column(&schema)?;
         if let Some(missing) = definition.tag_columns.iter().find(|t| schema.field_with_name(t).is_err()) {
             return refuse(format!("tag column {missing:?} is not among the query's columns"));
@@ -172,7 +177,7 @@ impl Continuum {
 
     /// The rows that a run over `range` would write.
     pub fn preview(&self, definition: &Definition, range: (i64, i64)) -> Result<(SchemaRef, Vec<RecordBatch>), Error> {
-        self.engine.collect_window(&definition.query, &definition.database, range)
+        self.engine.collect_window(&definition.query, &definition.database, range, &Arc::new(Access::full()))
     }
 
     /// `range`, or what a scheduled run would start with, in whole windows.
@@ -316,7 +321,8 @@ impl Continuum {
     fn window(&self, query: &Continuous, range: (i64, i64), settled: Option<Settled>, run: &str) -> Result<u64, Error> {
         let definition = &query.definition;
         let published = self.store.view().published;
-        let (schema, batches) = self.engine.collect_window(&definition.query, &definition.database, range)?;
+        let (schema, batches) =
+            self.engine.collect_window(&definition.query, &definition.database, range, &Arc::new(Access::full()))?;
         let database = DatabaseName::new(&definition.database).map_err(|e| Error::Invalid(e.to_string()))?;
         let is_tag = |column: &str| {
             let view = self.store.view();

@@ -20,7 +20,7 @@ use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as PlannerStatement;
 use futures::StreamExt;
-use model::fold;
+use model::{Access, Permission, fold};
 use object_store::local::LocalFileSystem;
 use sqlparser::ast::Statement;
 use store::{Store, View};
@@ -61,6 +61,28 @@ pub enum ReadMode {
     Newest,
     /// Files alone: what an outside reader of the catalog sees.
     Committed,
+}
+
+/// One statement and who asks it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub sql: String,
+    /// Bare table names belong to it.
+    pub database: String,
+    pub mode: ReadMode,
+    pub access: Arc<Access>,
+}
+
+impl Request {
+    /// A statement of the server itself.
+    pub fn of_server(sql: &str) -> Self {
+        Self {
+            sql: sql.to_owned(),
+            database: "default".into(),
+            mode: ReadMode::Newest,
+            access: Arc::new(Access::full()),
+        }
+    }
 }
 
 /// Answers SQL over the store's Views.
@@ -113,6 +135,32 @@ impl Drop for QueryStream {
     }
 }
 
+/// What one statement may look at.
+#[derive(Debug)]
+struct Scope {
+    view: Arc<View>,
+    database: String,
+    mode: ReadMode,
+    access: Arc<Access>,
+}
+
+impl Request {
+    fn scope(&self, view: Arc<View>) -> Arc<Scope> {
+        Arc::new(Scope { view, database: self.database.clone(), mode: self.mode, access: Arc::clone(&self.access) })
+    }
+}
+
+impl Scope {
+    /// # Errors
+    /// The table is out of the caller's reach, be it there or not.
+    fn check(&self, database: &str, table: &str) -> Result<(), Error> {
+        match self.access.may(Permission::Read, database, table) {
+            true => Ok(()),
+            false => Err(Error::Forbidden { database: database.to_owned(), table: table.to_owned() }),
+        }
+    }
+}
+
 struct Planned {
     schema: SchemaRef,
     plan: Arc<dyn ExecutionPlan>,
@@ -143,13 +191,16 @@ impl Engine {
         self.config.slots - self.slots.available_permits()
     }
 
-    /// Answers one statement; bare table names belong to `database`.
-    pub async fn query(&self, sql: &str, database: &str, mode: ReadMode) -> Result<QueryStream, Error> {
-        self.start(parse(sql)?, database, mode).await
+    /// Answers one statement.
+    ///
+    /// # Errors
+    /// The statement is refused or fails, before its first rows; later failures come with the rows.
+    pub async fn query(&self, request: Request) -> Result<QueryStream, Error> {
+        self.start(parse(&request.sql)?, &request).await
     }
 
-    /// Runs a continuous query over one window (UTC microseconds, to the first instant after it) and
-    /// gathers its rows; blocks its thread.
+    /// Runs a continuous query over one window (UTC microseconds, to the first instant after it) with the rights of
+    /// `access` and gathers its rows; blocks its thread.
     ///
     /// # Errors
     /// As [`Engine::query`]; a placeholder is missing, or more than
@@ -159,11 +210,18 @@ impl Engine {
         sql: &str,
         database: &str,
         window: (i64, i64),
+        access: &Arc<Access>,
     ) -> Result<(SchemaRef, Vec<RecordBatch>), Error> {
         let parsed = crate::syntax::parse_window(sql, window)?;
         let runtime = self.runtime.as_ref().ok_or_else(|| Error::Internal("the engine has stopped".into()))?;
         runtime.block_on(async {
-            let mut stream = self.start(parsed, database, ReadMode::Newest).await?;
+            let request = Request {
+                sql: String::new(),
+                database: database.to_owned(),
+                mode: ReadMode::Newest,
+                access: Arc::clone(access),
+            };
+            let mut stream = self.start(parsed, &request).await?;
             let (mut batches, mut rows) = (Vec::new(), 0);
             while let Some(batch) = stream.next().await {
                 let batch = batch?;
@@ -184,7 +242,7 @@ impl Engine {
     pub fn probe(&self) -> Result<(), Error> {
         let runtime = self.runtime.as_ref().ok_or_else(|| Error::Internal("the engine has stopped".into()))?;
         runtime.block_on(async {
-            let mut stream = self.query("SELECT 1", "default", ReadMode::Newest).await?;
+            let mut stream = self.query(Request::of_server("SELECT 1")).await?;
             let mut rows = 0;
             while let Some(batch) = stream.next().await {
                 rows += batch?.num_rows();
@@ -193,18 +251,18 @@ impl Engine {
         })
     }
 
-    async fn start(&self, parsed: Parsed, database: &str, mode: ReadMode) -> Result<QueryStream, Error> {
+    async fn start(&self, parsed: Parsed, request: &Request) -> Result<QueryStream, Error> {
         let deadline = Instant::now() + self.config.timeout;
         let slot = self.slot(deadline).await?;
         let view = self.store.view();
         let snapshot = view.snapshot;
         let (send, batches) = mpsc::channel(STREAM_BATCHES);
         let (planned_send, planned) = tokio::sync::oneshot::channel();
-        let state = self.session(&view, database, mode);
-        let database = database.to_owned();
+        let scope = request.scope(view);
+        let state = self.session(&scope);
         let runtime = self.runtime.as_ref().ok_or_else(|| Error::Internal("the engine has stopped".into()))?;
         let task = runtime.spawn(async move {
-            let outcome = answer(parsed, state, view, &database, mode).await;
+            let outcome = answer(parsed, state, &scope).await;
             run(outcome, planned_send, send, slot).await;
         });
         let mut stream = QueryStream {
@@ -236,9 +294,9 @@ impl Engine {
         database: &str,
         mode: ReadMode,
     ) -> Result<(Arc<dyn ExecutionPlan>, Arc<datafusion::execution::TaskContext>), Error> {
-        let view = self.store.view();
-        let state = self.session(&view, database, mode);
-        let planned = answer(parse(sql)?, state, view, database, mode).await?;
+        let request = Request { database: database.to_owned(), mode, ..Request::of_server(sql) };
+        let scope = request.scope(self.store.view());
+        let planned = answer(parse(sql)?, self.session(&scope), &scope).await?;
         Ok((planned.plan, planned.context))
     }
 
@@ -268,9 +326,9 @@ impl Engine {
         }
     }
 
-    fn session(&self, view: &Arc<View>, database: &str, mode: ReadMode) -> SessionState {
-        let config = self.base.config().clone().with_default_catalog_and_schema(CATALOG, fold(database));
-        let catalogs = Arc::new(ViewCatalog { view: Arc::clone(view), mode });
+    fn session(&self, scope: &Arc<Scope>) -> SessionState {
+        let config = self.base.config().clone().with_default_catalog_and_schema(CATALOG, fold(&scope.database));
+        let catalogs = Arc::new(ViewCatalog(Arc::clone(scope)));
         SessionStateBuilder::new_from_existing(self.base.clone())
             .with_config(config)
             .with_catalog_list(catalogs)
@@ -383,28 +441,23 @@ fn renamed(schema: &SchemaRef, batch: RecordBatch) -> Result<RecordBatch, Error>
         .map_err(|e| Error::Internal(e.to_string()))
 }
 
-async fn answer(
-    parsed: Parsed,
-    state: SessionState,
-    view: Arc<View>,
-    database: &str,
-    mode: ReadMode,
-) -> Result<Planned, Error> {
+async fn answer(parsed: Parsed, state: SessionState, scope: &Scope) -> Result<Planned, Error> {
     match parsed.kind {
         Kind::ShowDatabases => {
-            let names = view.databases.values().map(|d| Some(d.name.to_string())).collect::<StringArray>();
+            let seen = scope.view.databases.values().filter(|d| scope.access.sees(&d.name));
+            let names = seen.map(|d| Some(d.name.to_string())).collect::<StringArray>();
             table(&state, vec![("database", Arc::new(names))])
         }
-        Kind::ShowTables { database: named } => show_tables(&state, &view, named.as_deref().unwrap_or(database)),
-        Kind::Query(statement) => plan(*statement, &state, &view, database, &parsed.aliases, mode).await,
-        Kind::DescribeTable(name) => describe_table(&state, &view, database, &name),
+        Kind::ShowTables { database: named } => show_tables(&state, scope, named.as_deref().unwrap_or(&scope.database)),
+        Kind::Query(statement) => plan(*statement, &state, scope, &parsed.aliases).await,
+        Kind::DescribeTable(name) => describe_table(&state, scope, &name),
         Kind::Describe(query) => {
-            let planned = plan(*query, &state, &view, database, &parsed.aliases, mode).await?;
+            let planned = plan(*query, &state, scope, &parsed.aliases).await?;
             let columns = planned.schema.fields().iter().map(|f| (f.name().clone(), shown_type(f.data_type())));
             table(&state, described(columns.collect()))
         }
         Kind::Explain { query, analyze: _ } => {
-            let planned = plan(*query, &state, &view, database, &parsed.aliases, mode).await?;
+            let planned = plan(*query, &state, scope, &parsed.aliases).await?;
             let text = displayable(planned.plan.as_ref()).indent(true).to_string();
             let kind: ArrayRef = Arc::new(StringArray::from(vec!["physical_plan"]));
             table(&state, vec![("explain_key", kind), ("explain_value", Arc::new(StringArray::from(vec![text])))])
@@ -423,11 +476,16 @@ fn table(state: &SessionState, columns: Vec<(&str, ArrayRef)>) -> Result<Planned
     Ok(Planned { schema, plan, context: state.task_ctx(), hot_rows: 0 })
 }
 
-fn show_tables(state: &SessionState, view: &View, database: &str) -> Result<Planned, Error> {
+fn show_tables(state: &SessionState, scope: &Scope, database: &str) -> Result<Planned, Error> {
+    let view = &scope.view;
+    if !scope.access.sees(database) {
+        return Err(Error::Forbidden { database: database.to_owned(), table: "*".into() });
+    }
     let Some(found) = view.database(database) else {
         return Err(Error::TableNotFound { table: format!("{database}.*"), nearest: None });
     };
-    let tables: Vec<_> = found.tables.values().filter_map(|id| view.tables.get(id)).collect();
+    let is_seen = |t: &&Arc<store::view::Table>| scope.access.may(Permission::Read, database, &t.info.name);
+    let tables: Vec<_> = found.tables.values().filter_map(|id| view.tables.get(id)).filter(is_seen).collect();
     let text = |f: &dyn Fn(&store::view::Table) -> String| -> ArrayRef {
         Arc::new(tables.iter().map(|t| Some(f(t))).collect::<StringArray>())
     };
@@ -469,14 +527,15 @@ fn described(columns: Vec<(String, String)>) -> Vec<(&'static str, ArrayRef)> {
 
 /// `DESCRIBE table`: its columns with what tags and fields are, and whether it keeps every row (`append`) or one
 /// a point (`last`).
-fn describe_table(state: &SessionState, view: &View, database: &str, name: &[String]) -> Result<Planned, Error> {
+fn describe_table(state: &SessionState, scope: &Scope, name: &[String]) -> Result<Planned, Error> {
     let (owner, wanted) = match name {
-        [wanted] => (database, wanted),
+        [wanted] => (scope.database.as_str(), wanted),
         [owner, wanted] => (owner.as_str(), wanted),
         _ => return Err(Error::Invalid(format!("{:?} is no name of a table", name.join(".")))),
     };
-    let Some(found) = view.table(owner, wanted) else {
-        return Err(not_found(view, owner, wanted, name.len() > 1));
+    scope.check(owner, wanted)?;
+    let Some(found) = scope.view.table(owner, wanted) else {
+        return Err(not_found(scope, owner, wanted, name.len() > 1));
     };
     let known = found.info.schema.columns();
     let mut columns = described(known.iter().map(|c| (c.name.to_string(), shown_type(&c.ty.arrow()))).collect());
@@ -533,23 +592,26 @@ fn shown_type(ty: &DataType) -> String {
 async fn plan(
     statement: Statement,
     state: &SessionState,
-    view: &View,
-    database: &str,
+    scope: &Scope,
     aliases: &HashMap<String, String>,
-    mode: ReadMode,
 ) -> Result<Planned, Error> {
     let statement = PlannerStatement::Statement(Box::new(statement));
     let mut stored = HashMap::new();
     let mut hot_rows = 0;
     for reference in state.resolve_table_references(&statement)? {
-        let owner = reference.schema().unwrap_or(database);
-        let Some(table) = view.table(owner, reference.table()) else {
-            if reference.schema().is_none() && guard::TABLE_FUNCTIONS.contains(&reference.table()) {
+        let owner = reference.schema().unwrap_or(&scope.database);
+        let may_be_function = reference.schema().is_none() && guard::TABLE_FUNCTIONS.contains(&reference.table());
+        if may_be_function && scope.check(owner, reference.table()).is_err() {
+            continue;
+        }
+        scope.check(owner, reference.table())?;
+        let Some(table) = scope.view.table(owner, reference.table()) else {
+            if may_be_function {
                 continue;
             }
-            return Err(not_found(view, owner, reference.table(), reference.schema().is_some()));
+            return Err(not_found(scope, owner, reference.table(), reference.schema().is_some()));
         };
-        if mode == ReadMode::Newest {
+        if scope.mode == ReadMode::Newest {
             hot_rows += table.hot.rows();
         }
         for column in table.info.schema.columns() {
@@ -583,12 +645,13 @@ fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, Erro
     Ok(wrapped.data)
 }
 
-fn not_found(view: &View, database: &str, table: &str, qualified: bool) -> Error {
-    let known = view.database(database);
+fn not_found(scope: &Scope, database: &str, table: &str, qualified: bool) -> Error {
+    let known = scope.view.database(database);
     let wanted = fold(table);
     let nearest = known.and_then(|d| {
-        let names = d.tables.values().filter_map(|id| view.tables.get(id)).map(|t| t.info.name.to_string());
+        let names = d.tables.values().filter_map(|id| scope.view.tables.get(id)).map(|t| t.info.name.to_string());
         names
+            .filter(|n| scope.access.may(Permission::Read, database, n))
             .map(|n| (strsim::damerau_levenshtein(&fold(&n), &wanted), n))
             .filter(|(distance, n)| *distance <= 2.max(n.len() / 3))
             .min()
@@ -600,10 +663,7 @@ fn not_found(view: &View, database: &str, table: &str, qualified: bool) -> Error
 
 /// The databases of one View as the planner looks names up.
 #[derive(Debug)]
-struct ViewCatalog {
-    view: Arc<View>,
-    mode: ReadMode,
-}
+struct ViewCatalog(Arc<Scope>);
 
 impl CatalogProviderList for ViewCatalog {
     fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
@@ -615,39 +675,44 @@ impl CatalogProviderList for ViewCatalog {
     }
 
     fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
-        (name == CATALOG).then(|| Arc::new(ViewCatalog { view: Arc::clone(&self.view), mode: self.mode }) as _)
+        (name == CATALOG).then(|| Arc::new(ViewCatalog(Arc::clone(&self.0))) as _)
     }
 }
 
 impl CatalogProvider for ViewCatalog {
     fn schema_names(&self) -> Vec<String> {
-        self.view.databases.keys().map(|k| k.to_string()).collect()
+        self.0.view.databases.keys().map(|k| k.to_string()).filter(|k| self.0.access.sees(k)).collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let database = Arc::clone(self.view.database(name)?);
-        Some(Arc::new(DatabaseSchema { view: Arc::clone(&self.view), database, mode: self.mode }))
+        let database = Arc::clone(self.0.view.database(name)?);
+        Some(Arc::new(DatabaseSchema { scope: Arc::clone(&self.0), database }))
     }
 }
 
 #[derive(Debug)]
 struct DatabaseSchema {
-    view: Arc<View>,
+    scope: Arc<Scope>,
     database: Arc<store::view::Database>,
-    mode: ReadMode,
 }
 
 #[async_trait]
 impl SchemaProvider for DatabaseSchema {
     fn table_names(&self) -> Vec<String> {
-        self.database.tables.keys().map(|k| k.to_string()).collect()
+        let may = |name: &String| self.scope.access.may(Permission::Read, &self.database.name, name);
+        self.database.tables.keys().map(|k| k.to_string()).filter(may).collect()
     }
 
+    /// However a statement names a table, its plan gets it here: nothing else decides who may read it.
     async fn table(&self, name: &str) -> PlanResult<Option<Arc<dyn TableProvider>>> {
+        let view = &self.scope.view;
         let id = self.database.tables.get(fold(name).as_str());
-        let Some(table) = id.and_then(|id| self.view.tables.get(id)) else { return Ok(None) };
+        let Some(table) = id.and_then(|id| view.tables.get(id)) else { return Ok(None) };
+        self.scope
+            .check(&self.database.name, name)
+            .map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
         let folder = format!("{}{}", self.database.path, table.info.path);
-        let scan = TableScan::new(Arc::clone(table), folder, self.mode == ReadMode::Newest);
+        let scan = TableScan::new(Arc::clone(table), folder, self.scope.mode == ReadMode::Newest);
         Ok(Some(Arc::new(scan)))
     }
 

@@ -13,6 +13,8 @@ pub enum Error {
     TooLong { got: usize },
     #[error("table {table:?} does not exist{}", hint(.nearest))]
     TableNotFound { table: String, nearest: Option<String> },
+    #[error("Permission denied: read on {database}.{table} required")]
+    Forbidden { database: String, table: String },
     #[error("{0}")]
     Invalid(String),
     #[error("the query ran longer than {seconds} s")]
@@ -38,6 +40,7 @@ impl Error {
             Error::Unsupported { .. } => Code::Unsupported,
             Error::TooLong { .. } | Error::Invalid(_) => Code::InvalidQuery,
             Error::TableNotFound { .. } => Code::TableNotFound,
+            Error::Forbidden { .. } => Code::Forbidden,
             Error::Timeout { .. } => Code::QueryTimeout,
             Error::Memory(_) => Code::MemoryLimit,
             Error::QueueFull => Code::QueueFull,
@@ -51,6 +54,12 @@ impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
         let text = || error.strip_backtrace().lines().next().unwrap_or_default().to_owned();
         match error.find_root() {
+            DataFusionError::External(e) => match e.downcast_ref() {
+                Some(Error::Forbidden { database, table }) => {
+                    Error::Forbidden { database: database.clone(), table: table.clone() }
+                }
+                _ => Error::Invalid(text()),
+            },
             DataFusionError::SQL(e, _) => Error::Syntax(e.to_string()),
             DataFusionError::ResourcesExhausted(m) => Error::Memory(m.clone()),
             DataFusionError::SchemaError(e, _) => Error::Invalid(schema_error(e)),

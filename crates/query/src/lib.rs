@@ -30,6 +30,6 @@ pub mod syntax;
 
 mod error;
 
-pub use engine::{Engine, EngineConfig, QueryStream, ReadMode};
+pub use engine::{Engine, EngineConfig, QueryStream, ReadMode, Request};
 pub use error::Error;
 pub use filter::SqlFilter;

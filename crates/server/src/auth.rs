@@ -1,41 +1,295 @@
-use axum::extract::{Request, State as Extract};
-use axum::http::{HeaderMap, header};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{FromRequestParts, Request, State as Extract};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
-use model::Code;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use model::lru::{Counts, Lru};
+use model::{Access, Code, Permission};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
+use crate::audit::Event;
 use crate::error::ApiError;
-use crate::state::{Shared, count};
+use crate::state::{Shared, Turns, blocking, count};
 
-/// Who asks, as records of jobs name them.
-pub const ADMIN: &str = "admin";
+/// Verified tokens.
+mod cache;
+/// What a token looks like.
+pub mod text;
+/// Tokens as they are stored.
+pub mod tokens;
 
-/// Paths that need no token.
-const PUBLIC: [&str; 4] = ["/health", "/ready", "/ping", "/metrics"];
+use cache::{Cache, Known};
+use tokens::{LONGEST, Token, Tokens};
 
-/// The one admin token, as its hash.
+/// Tokens that are looked up at once: each takes a thread that may wait for the disk.
+const LOOKUPS: usize = 4;
+/// How long an address that failed too often is told to wait.
+const PENALTY: Duration = Duration::from_secs(5);
+/// Addresses that wait so at once.
+const PENALISED: usize = 10_000;
+
+/// How tokens are verified.
+#[derive(Debug, Clone, Copy)]
+pub struct AuthConfig {
+    pub cache_ttl: Duration,
+    pub max_cache_size: usize,
+    /// Per address; zero: no bound.
+    pub failures_per_minute: u32,
+}
+
+/// Who may come in.
 #[derive(Debug)]
 pub struct Auth {
-    hash: Option<[u8; 32]>,
+    /// None opens everything.
+    tokens: Option<Arc<Tokens>>,
+    config: AuthConfig,
+    cache: Mutex<Cache>,
+    lookups: Semaphore,
+    turns: Turns,
+    failures: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    penalised: Mutex<Lru<IpAddr, ()>>,
+}
+
+/// Why a token is not accepted.
+#[derive(Debug)]
+enum Denied {
+    Wrong(&'static str),
+    TooOften,
+    Failed(ApiError),
 }
 
 impl Auth {
-    /// `None` opens everything.
-    pub fn new(token: Option<&str>) -> Self {
-        Self { hash: token.map(|t| Sha256::digest(t.as_bytes()).into()) }
+    pub fn new(tokens: Option<Tokens>, config: AuthConfig) -> Self {
+        let quota = NonZeroU32::new(config.failures_per_minute).map(Quota::per_minute);
+        Self {
+            tokens: tokens.map(Arc::new),
+            config,
+            cache: Mutex::new(Cache::new(config.max_cache_size, config.cache_ttl.as_micros() as i64)),
+            lookups: Semaphore::new(LOOKUPS),
+            turns: Turns::default(),
+            failures: quota.map(RateLimiter::dashmap),
+            penalised: Mutex::new(Lru::new(PENALISED)),
+        }
     }
 
-    /// Compares in constant time.
-    pub fn accepts(&self, token: &str) -> bool {
-        match &self.hash {
-            None => true,
-            Some(hash) => Sha256::digest(token.as_bytes()).as_slice().ct_eq(hash).into(),
+    /// # Errors
+    /// Authentication is off: there are no tokens.
+    pub fn tokens(&self) -> Result<&Arc<Tokens>, ApiError> {
+        let off = || ApiError::new(Code::NotFound, "auth.enabled is false: there are no tokens");
+        self.tokens.as_ref().ok_or_else(off)
+    }
+
+    /// A token is not what it was; holds for every request that comes after this.
+    pub fn forget(&self, id: i64) {
+        self.cache.lock().forget(id);
+    }
+
+    pub fn clear_cache(&self) -> usize {
+        self.cache.lock().clear()
+    }
+
+    pub fn cache_stats(&self) -> (usize, usize, Counts) {
+        self.cache.lock().stats()
+    }
+
+    pub fn cache_ttl(&self) -> Duration {
+        self.config.cache_ttl
+    }
+
+    /// Writes when tokens were used, and forgets addresses that failed long ago.
+    pub fn save(&self) -> store::Result<()> {
+        if let Some(failures) = &self.failures {
+            failures.retain_recent();
+        }
+        let used = self.cache.lock().take_used();
+        match &self.tokens {
+            Some(tokens) if !used.is_empty() => tokens.save_used(&used),
+            _ => Ok(()),
+        }
+    }
+
+    async fn verify(&self, text: &str, from: IpAddr, now_us: i64) -> Result<Arc<Token>, Denied> {
+        const WRONG: &str = "Invalid or expired token";
+        let tokens = self.tokens().map_err(Denied::Failed)?;
+        if text.is_empty() || text.len() > LONGEST {
+            return Err(self.failed(from, now_us, WRONG));
+        }
+        let hash = tokens.hash(text);
+        match self.cache.lock().get(&hash, now_us) {
+            Known::Good(token) => return Ok(token),
+            Known::Wrong => return Err(self.failed(from, now_us, WRONG)),
+            Known::Not(_) => {}
+        }
+        if text::is_mistyped(text) {
+            const TYPO: &str = "Invalid or expired token: its checksum does not fit, so it was cut or mistyped";
+            return Err(self.failed(from, now_us, TYPO));
+        }
+        if self.penalised.lock().get(&network(from), now_us).is_some() {
+            return Err(Denied::TooOften);
+        }
+        // many requests with one new token ask once
+        let _turn = self.turns.take(hash).await;
+        loop {
+            let generation = match self.cache.lock().get(&hash, now_us) {
+                Known::Good(token) => return Ok(token),
+                Known::Wrong => return Err(self.failed(from, now_us, WRONG)),
+                Known::Not(generation) => generation,
+            };
+            let _permit = self.lookups.acquire().await;
+            let tokens = Arc::clone(tokens);
+            let found = blocking(move || tokens.find(&hash, now_us)).await.map_err(Denied::Failed)?;
+            let found = found.map(|(token, until_us)| (Arc::new(token), until_us));
+            let good = found.as_ref().map(|(token, _)| Arc::clone(token));
+            if self.cache.lock().keep(hash, found, generation, now_us) {
+                return good.ok_or_else(|| self.failed(from, now_us, WRONG));
+            }
+        }
+    }
+
+    /// Counts a failure of an address; past its share it must wait.
+    fn failed(&self, from: IpAddr, now_us: i64, why: &'static str) -> Denied {
+        let network = network(from);
+        match &self.failures {
+            Some(failures) if failures.check_key(&network).is_err() => {
+                let until_us = now_us + PENALTY.as_micros() as i64;
+                self.penalised.lock().insert(network, (), 1, until_us);
+                Denied::TooOften
+            }
+            _ => Denied::Wrong(why),
         }
     }
 }
+
+/// Whom failures are counted for: an address, of IPv6 the part that one customer gets.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
+}
+
+/// What a route asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// A valid token; what it sees is cut down to its scopes.
+    Token,
+    /// A permission; the handler checks it again on the tables that the request names.
+    Permission(Permission),
+    /// Admin without scopes: what concerns the whole server.
+    Server,
+}
+
+impl Needs {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Needs::Nothing => "public",
+            Needs::Token => "token",
+            Needs::Permission(permission) => permission.as_str(),
+            Needs::Server => "server",
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The token's id; none where authentication is off.
+    pub id: Option<i64>,
+    pub name: Arc<str>,
+    pub access: Arc<Access>,
+    /// The table that was checked last, for the audit log.
+    about: Arc<Mutex<Option<(String, String)>>>,
+}
+
+impl Caller {
+    fn anyone() -> Self {
+        Self { id: None, name: "admin".into(), access: Arc::new(Access::full()), about: Arc::default() }
+    }
+
+    fn of(token: &Token) -> Self {
+        Self {
+            id: Some(token.id),
+            name: token.name.as_str().into(),
+            access: Arc::clone(&token.access),
+            about: Arc::default(),
+        }
+    }
+
+    /// # Errors
+    /// `forbidden`, whether there is such a table or not.
+    pub fn check(&self, permission: Permission, database: &str, table: &str) -> Result<(), ApiError> {
+        *self.about.lock() = Some((database.to_owned(), table.to_owned()));
+        match self.access.may(permission, database, table) {
+            true => Ok(()),
+            false => Err(denied(permission, &format!(" on {database}.{table}"))),
+        }
+    }
+
+    /// As [`Caller::check`], for what concerns a whole database.
+    pub fn check_all(&self, permission: Permission, database: &str) -> Result<(), ApiError> {
+        self.check(permission, database, "*")
+    }
+
+    /// # Errors
+    /// `forbidden`, whether there is such a database or not.
+    pub fn check_sees(&self, database: &str) -> Result<(), ApiError> {
+        match self.access.sees(database) {
+            true => Ok(()),
+            false => Err(denied(Permission::Read, &format!(" on {database}"))),
+        }
+    }
+
+    /// Whether a record about this table, or about all of them, is for these eyes.
+    pub fn may_see(&self, database: Option<&str>, table: Option<&str>) -> bool {
+        match database {
+            None => self.access.is_unscoped(),
+            Some(database) => {
+                let table = table.unwrap_or("*");
+                self.access.is_unscoped() || Permission::ALL.iter().any(|p| self.access.may(*p, database, table))
+            }
+        }
+    }
+
+    fn meets(&self, needs: Needs) -> Result<(), ApiError> {
+        match needs {
+            Needs::Nothing | Needs::Token => Ok(()),
+            Needs::Permission(permission) if self.access.has(permission) => Ok(()),
+            Needs::Permission(permission) => Err(denied(permission, "")),
+            Needs::Server if self.access.has(Permission::Admin) && self.access.is_unscoped() => Ok(()),
+            Needs::Server => Err(denied(Permission::Admin, " on the whole server")),
+        }
+    }
+}
+
+fn denied(permission: Permission, place: &str) -> ApiError {
+    ApiError::new(Code::Forbidden, format!("Permission denied: {}{place} required", permission.as_str()))
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        caller.ok_or_else(|| ApiError::new(Code::Internal, "the route table names no permission for this route"))
+    }
+}
+
+/// Where a request came from, as the accept loop saw it.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
 
 /// The token of a request in any of the forms that clients send.
 fn token(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
@@ -58,18 +312,88 @@ fn token(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
     percent_encoding::percent_decode_str(&pair.replace('+', " ")).decode_utf8().ok().map(|t| t.into_owned())
 }
 
-/// Lets in who has the token, and everybody to the public paths.
-pub async fn require(Extract(state): Extract<Shared>, request: Request, next: Next) -> Response {
-    if PUBLIC.contains(&request.uri().path()) || state.auth.hash.is_none() {
+/// The token that a request brings, verified.
+///
+/// # Errors
+/// `unauthorized`, or `too_many_failures` for an address that failed too often.
+pub async fn identify(
+    state: &Shared,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    from: IpAddr,
+) -> Result<Arc<Token>, ApiError> {
+    count(&state.counters.auth_requests, 1);
+    let failed = |code, text: &str| {
+        count(&state.counters.auth_failures, 1);
+        Err(ApiError::new(code, text))
+    };
+    let Some(text) = token(headers, query) else { return failed(Code::Unauthorized, "Authentication required") };
+    match state.auth.verify(&text, from, state.clock.now_us()).await {
+        Ok(token) => Ok(token),
+        Err(Denied::Wrong(why)) => failed(Code::Unauthorized, why),
+        Err(Denied::TooOften) => {
+            failed(Code::TooManyFailures, "too many failed attempts from this address; wait before the next")
+        }
+        Err(Denied::Failed(error)) => Err(error),
+    }
+}
+
+/// Lets in who may use the route, and writes down who did what.
+pub async fn guard(Extract((state, needs)): Extract<(Shared, Needs)>, mut request: Request, next: Next) -> Response {
+    if needs == Needs::Nothing {
         return next.run(request).await;
     }
-    let error = match token(request.headers(), request.uri().query()) {
-        Some(token) if state.auth.accepts(&token) => return next.run(request).await,
-        Some(_) => "Invalid or expired token",
-        None => "Authentication required",
+    let began = Instant::now();
+    let from = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |p| p.0.ip());
+    let caller = if state.auth.tokens.is_none() {
+        Ok(Caller::anyone())
+    } else {
+        identify(&state, request.headers(), request.uri().query(), from).await.map(|token| Caller::of(&token))
     };
-    count(&state.counters.auth_failures, 1);
-    ApiError::new(Code::Unauthorized, error).into_response()
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let (name, about) = match &caller {
+        Ok(caller) => (Some(Arc::clone(&caller.name)), Arc::clone(&caller.about)),
+        Err(_) => (None, Arc::default()),
+    };
+    let (response, why) = match caller.and_then(|caller| caller.meets(needs).map(|()| caller)) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            (next.run(request).await, None)
+        }
+        Err(error) => {
+            let why = error.message.clone();
+            (error.into_response(), Some(why))
+        }
+    };
+    let kind = match response.status().as_u16() {
+        401 => "auth_failed",
+        403 => "access_denied",
+        // those are as many as an attacker likes; they are counted
+        429 => return response,
+        _ if method == Method::GET || method == Method::HEAD => return response,
+        _ => match needs {
+            Needs::Server | Needs::Permission(Permission::Admin) => "admin",
+            Needs::Permission(Permission::Delete) => "delete",
+            _ => return response,
+        },
+    };
+    let (database, measurement) = about.lock().take().unzip();
+    state.audit.record(Event {
+        at_us: state.clock.now_us(),
+        kind,
+        actor: name.map(|n| n.to_string()),
+        method: method.to_string(),
+        path,
+        database,
+        measurement: measurement.filter(|m| m != "*"),
+        status: response.status().as_u16(),
+        address: from.to_string(),
+        agent,
+        duration_us: began.elapsed().as_micros() as i64,
+        detail: why,
+    });
+    response
 }
 
 #[cfg(test)]
@@ -97,9 +421,9 @@ mod tests {
     }
 
     #[test]
-    fn only_the_token_itself_is_accepted() {
-        let auth = Auth::new(Some("secret"));
-        assert!(auth.accepts("secret") && !auth.accepts("secret ") && !auth.accepts(""));
-        assert!(Auth::new(None).accepts("anything"));
+    fn one_customer_is_one_address() {
+        let network = |text: &str| network(text.parse().unwrap()).to_string();
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!((network("10.0.0.1"), network("::ffff:10.0.0.1")), ("10.0.0.1".into(), "10.0.0.1".into()));
     }
 }

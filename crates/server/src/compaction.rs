@@ -3,13 +3,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Query, State as Extract};
 use axum::response::{IntoResponse, Response};
-use model::{Code, fold, limits};
+use model::{Code, Permission, fold, limits};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::compact::{Merged, Scope, Tier};
 use store::jobs::{Asked, Handle};
 
-use crate::auth::ADMIN;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::jobs;
 use crate::state::Shared;
@@ -35,8 +35,12 @@ fn describe(merged: &Merged) -> Value {
     })
 }
 
+fn is_seen(caller: &Caller, merged: &Merged) -> bool {
+    caller.may_see(Some(&merged.database), Some(&merged.table))
+}
+
 /// `GET /api/v1/compaction/status`
-pub async fn status(Extract(state): Extract<Shared>) -> Json<Value> {
+pub async fn status(Extract(state): Extract<Shared>, caller: Caller) -> Json<Value> {
     let shared = state.store.shared();
     let seen = shared.compaction.lock();
     let task = state.supervisor.status("compaction");
@@ -56,7 +60,7 @@ pub async fn status(Extract(state): Extract<Shared>) -> Json<Value> {
             "total_completed": seen.completed,
             "total_failed": seen.failed,
             "consecutive_errors": task.map_or(0, |t| t.consecutive_errors),
-            "last_error": task.and_then(|t| t.last_error.as_ref()),
+            "last_error": task.and_then(|t| t.last_error.as_ref()).filter(|_| caller.access.is_unscoped()),
             "last_run": task.and_then(|t| t.last_run_us).map(rfc3339),
             "runs": seen.runs,
         },
@@ -65,7 +69,7 @@ pub async fn status(Extract(state): Extract<Shared>) -> Json<Value> {
 }
 
 /// `GET /api/v1/compaction/stats`
-pub async fn stats(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiError> {
+pub async fn stats(Extract(state): Extract<Shared>, caller: Caller) -> Result<Json<Value>, ApiError> {
     let (_, recent) = state.store.jobs().merges(HISTORY)?;
     let seen = state.store.shared().compaction.lock();
     let saved = seen.bytes_before.saturating_sub(seen.bytes_after);
@@ -78,18 +82,19 @@ pub async fn stats(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiEr
         "total_bytes_saved_mb": saved as f64 / f64::from(1 << 20),
         "cycle_running": seen.running,
         "current_cycle_id": seen.running.then_some(seen.runs + 1),
-        "quarantined_files": seen.quarantined,
-        "recent_jobs": recent.iter().map(describe).collect::<Vec<_>>(),
+        "quarantined_files": caller.access.is_unscoped().then_some(&seen.quarantined),
+        "recent_jobs": recent.iter().filter(|m| is_seen(&caller, m)).map(describe).collect::<Vec<_>>(),
         "tiers": Tier::ALL.map(Tier::as_str),
     })))
 }
 
 /// `GET /api/v1/compaction/candidates`: what a run would merge now.
-pub async fn candidates(Extract(state): Extract<Shared>) -> Json<Value> {
+pub async fn candidates(Extract(state): Extract<Shared>, caller: Caller) -> Json<Value> {
     let found: Vec<Value> = state
         .store
         .compaction_candidates(&Scope::default())
         .iter()
+        .filter(|c| caller.may_see(Some(&c.database), Some(&c.name)))
         .map(|c| {
             json!({
                 "database": &*c.database,
@@ -111,10 +116,15 @@ pub struct Page {
 }
 
 /// `GET /api/v1/compaction/history`, newest first, over restarts
-pub async fn history(Extract(state): Extract<Shared>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
+pub async fn history(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, ApiError> {
     let limit = page.limit.unwrap_or(HISTORY).min(limits::COMPACTION_HISTORY);
     let (total, merges) = state.store.jobs().merges(limit)?;
-    Ok(Json(json!({"total_jobs": total, "recent_jobs": merges.iter().map(describe).collect::<Vec<_>>()})))
+    let merges = merges.iter().filter(|m| is_seen(&caller, m));
+    Ok(Json(json!({"total_jobs": total, "recent_jobs": merges.map(describe).collect::<Vec<_>>()})))
 }
 
 /// What a run may be cut down to.
@@ -127,7 +137,17 @@ pub struct Wanted {
 }
 
 /// `POST /api/v1/compaction/trigger`
-pub async fn trigger(Extract(state): Extract<Shared>, Query(wanted): Query<Wanted>) -> Result<Response, ApiError> {
+pub async fn trigger(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, ApiError> {
+    match &wanted.database {
+        Some(database) => {
+            caller.check(Permission::Admin, database, wanted.measurement.as_deref().unwrap_or("*"))?;
+        }
+        None => caller.check_all(Permission::Admin, "*")?,
+    }
     let tiers = match wanted.tier.as_deref().filter(|t| !t.is_empty()) {
         None => Tier::ALL.to_vec(),
         Some(list) => list.split(',').map(|name| tier(name.trim())).collect::<Result<_, _>>()?,
@@ -150,7 +170,7 @@ pub async fn trigger(Extract(state): Extract<Shared>, Query(wanted): Query<Wante
         database: wanted.database.clone(),
         measurement: wanted.measurement.clone(),
         detail: json!({"tiers": names}),
-        owner: ADMIN.into(),
+        owner: caller.name.to_string(),
     };
     let body = json!({
         "message": "compaction was started", "status": "running", "tiers": names, "cycle_id": cycle,

@@ -23,6 +23,8 @@ pub struct ServerConfig {
     /// From one health probe or sample of the server's own numbers to the next, and how many samples are kept.
     pub sample_every: Duration,
     pub samples: usize,
+    /// Whether `/metrics` asks for no token.
+    pub metrics_public: bool,
     /// Rows that one delete may take; zero: no bound.
     pub delete_max_rows: u64,
     /// Rows above which a delete must be confirmed.

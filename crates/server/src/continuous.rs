@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::time::parse_duration;
-use model::{Code, Lsn, limits};
+use model::{Code, Lsn, Permission, limits};
 use query::continuous::Done;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -16,7 +16,7 @@ use store::continuous::{Continuous, Definition, Execution, Mark, Settled};
 use store::jobs::{Asked, Handle};
 use store::retention::Settings;
 
-use crate::auth::ADMIN;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::jobs::{self, Waiting};
 use crate::state::{Shared, blocking};
@@ -81,9 +81,26 @@ fn unknown(id: i64) -> ApiError {
     ApiError::new(Code::NotFound, format!("continuous query {id} does not exist"))
 }
 
-async fn found(state: &Shared, id: i64) -> Result<Continuous, ApiError> {
+/// The query, as far as the caller may know of it.
+async fn found(state: &Shared, caller: &Caller, id: i64) -> Result<Continuous, ApiError> {
     let owned = Arc::clone(state);
-    blocking(move || owned.store.continuous_query(id)?.ok_or_else(|| unknown(id))).await
+    let query = blocking(move || Ok(owned.store.continuous_query(id)?)).await?;
+    query.filter(|q| is_seen(caller, q)).ok_or_else(|| unknown(id))
+}
+
+fn is_seen(caller: &Caller, query: &Continuous) -> bool {
+    let d = &query.definition;
+    caller.access.may(Permission::Admin, &d.database, &d.destination_measurement)
+}
+
+/// # Errors
+/// The caller may not do what the query would do; what it reads is checked on its plan.
+fn check(caller: &Caller, definition: &Definition) -> Result<(), ApiError> {
+    caller.check(Permission::Admin, &definition.database, &definition.destination_measurement)?;
+    if definition.delete_source_after_days.is_some() {
+        caller.check(Permission::Delete, &definition.database, &definition.source_measurement)?;
+    }
+    Ok(())
 }
 
 fn body_fields(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
@@ -183,21 +200,23 @@ fn keep_policy(state: &Shared, before: Option<&Definition>, now: Option<&Definit
 /// `GET /api/v1/continuous_queries?database=&is_active=`
 pub async fn list(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Query(params): Query<HashMap<String, String>>,
 ) -> Result<Json<Value>, ApiError> {
     let owned = Arc::clone(&state);
     let all = blocking(move || Ok(owned.store.continuous_queries()?)).await?;
     let is_wanted = |q: &&Continuous| {
+        let seen = is_seen(&caller, q);
         let database = params.get("database").filter(|d| !d.is_empty());
         let active = params.get("is_active").filter(|a| !a.is_empty());
-        database.is_none_or(|d| d.eq_ignore_ascii_case(&q.definition.database))
+        seen && database.is_none_or(|d| d.eq_ignore_ascii_case(&q.definition.database))
             && active.is_none_or(|a| matches!(a.as_str(), "true" | "1") == q.definition.is_active)
     };
     Ok(Json(all.iter().filter(is_wanted).map(describe).collect()))
 }
 
 /// `POST /api/v1/continuous_queries`
-pub async fn create(Extract(state): Extract<Shared>, body: Bytes) -> Result<Response, ApiError> {
+pub async fn create(Extract(state): Extract<Shared>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
     let sent = body_fields(&body)?;
     let needed = ["name", "database", "source_measurement", "destination_measurement", "query", "interval"];
     if let Some(missing) = needed.iter().find(|f| sent.get(**f).is_none_or(|v| v.as_str() == Some(""))) {
@@ -224,26 +243,32 @@ pub async fn create(Extract(state): Extract<Shared>, body: Bytes) -> Result<Resp
         is_active: true,
     };
     let definition = merged(empty, &sent)?;
-    let owned = Arc::clone(&state);
+    check(&caller, &definition)?;
+    let (owned, access) = (Arc::clone(&state), Arc::clone(&caller.access));
     let id = blocking(move || {
-        let sources = owned.continuum.check(&definition)?;
+        let sources = owned.continuum.check(&definition, &access)?;
         let id = owned.store.create_continuous_query(&definition, sources)?;
         keep_policy(&owned, None, Some(&definition))?;
         Ok(id)
     })
     .await?;
-    Ok((StatusCode::CREATED, Json(describe(&found(&state, id).await?))).into_response())
+    Ok((StatusCode::CREATED, Json(describe(&found(&state, &caller, id).await?))).into_response())
 }
 
 /// `GET /api/v1/continuous_queries/{id}`
-pub async fn one(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
-    Ok(Json(describe(&found(&state, id).await?)))
+pub async fn one(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<Value>, ApiError> {
+    Ok(Json(describe(&found(&state, &caller, id).await?)))
 }
 
 /// `PUT /api/v1/continuous_queries/{id}`: a field that is left out stays as it is.
 /// `last_processed_time` moves the mark.
 pub async fn update(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Path(id): Path<i64>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
@@ -252,11 +277,13 @@ pub async fn update(
         Some(Value::String(text)) => Some(time::parse("last_processed_time", text)?),
         _ => None,
     };
-    let before = found(&state, id).await?;
+    let before = found(&state, &caller, id).await?;
+    check(&caller, &before.definition)?;
     let definition = merged(before.definition.clone(), &sent)?;
-    let owned = Arc::clone(&state);
+    check(&caller, &definition)?;
+    let (owned, access) = (Arc::clone(&state), Arc::clone(&caller.access));
     blocking(move || {
-        let sources = owned.continuum.check(&definition)?;
+        let sources = owned.continuum.check(&definition, &access)?;
         if !owned.store.update_continuous_query(id, &definition, sources)? {
             return Err(unknown(id));
         }
@@ -271,12 +298,16 @@ pub async fn update(
         Ok(())
     })
     .await?;
-    Ok(Json(describe(&found(&state, id).await?)))
+    Ok(Json(describe(&found(&state, &caller, id).await?)))
 }
 
 /// `DELETE /api/v1/continuous_queries/{id}`: what it wrote stays.
-pub async fn delete(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
-    let before = found(&state, id).await?;
+pub async fn delete(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<Value>, ApiError> {
+    let before = found(&state, &caller, id).await?;
     blocking(move || {
         keep_policy(&state, Some(&before.definition), None)?;
         if !state.store.delete_continuous_query(id)? {
@@ -326,6 +357,7 @@ pub struct Run {
 /// them what a scheduled run would do now.
 pub async fn execute(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Path(id): Path<i64>,
     Query(waiting): Query<Waiting>,
     body: Bytes,
@@ -334,7 +366,7 @@ pub async fn execute(
     let instant = |field: &str, text: Option<&String>| text.map(|t| time::parse(field, t)).transpose();
     let from = instant("start_time", run.start_time.as_ref())?;
     let to = instant("end_time", run.end_time.as_ref())?;
-    let query = found(&state, id).await?;
+    let query = found(&state, &caller, id).await?;
     if !query.definition.is_active {
         return Err(ApiError::new(Code::InvalidParameter, "the query is not active; set is_active first"));
     }
@@ -351,7 +383,7 @@ pub async fn execute(
         measurement: Some(query.definition.destination_measurement.clone()),
         detail: json!({"query_id": id, "query_name": query.definition.name, "execution_id": name,
             "start_time": rfc3339(range.0), "end_time": rfc3339(range.1)}),
-        owner: ADMIN.into(),
+        owner: caller.name.to_string(),
     };
     let began = Instant::now();
     let owned = Arc::clone(&state);
@@ -395,22 +427,23 @@ pub struct Page {
 /// `GET /api/v1/continuous_queries/{id}/executions`, newest first
 pub async fn executions(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Path(id): Path<i64>,
     Query(page): Query<Page>,
 ) -> Result<Json<Value>, ApiError> {
-    found(&state, id).await?;
+    found(&state, &caller, id).await?;
     let limit = page.limit.unwrap_or(EXECUTIONS).min(limits::CONTINUOUS_EXECUTIONS);
     let runs = state.store.queries().executions(id, limit)?;
     Ok(Json(json!({"query_id": id, "executions": runs.iter().map(describe_run).collect::<Vec<_>>()})))
 }
 
 /// `GET /api/v1/schedulers`
-pub async fn schedulers(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiError> {
+pub async fn schedulers(Extract(state): Extract<Shared>, caller: Caller) -> Result<Json<Value>, ApiError> {
     let owned = Arc::clone(&state);
     let queries = blocking(move || Ok(owned.store.continuous_queries()?)).await?;
     let active: Vec<Value> = queries
         .iter()
-        .filter(|q| q.definition.is_active)
+        .filter(|q| q.definition.is_active && is_seen(&caller, q))
         .map(|q| json!({"id": q.id, "name": q.definition.name, "interval": q.definition.interval}))
         .collect();
     let policies: Vec<Value> = state
@@ -419,13 +452,14 @@ pub async fn schedulers(Extract(state): Extract<Shared>) -> Result<Json<Value>, 
         .list()?
         .iter()
         .filter(|p| p.settings.is_active)
+        .filter(|p| caller.may_see(Some(&p.settings.database), p.settings.measurement.as_deref()))
         .map(|p| json!({"id": p.id, "name": p.settings.name}))
         .collect();
     let scheduler = |task: &str, jobs: Vec<Value>| match state.supervisor.status(task) {
         Some(status) => json!({
             "running": true, "license_valid": true, "job_count": jobs.len(), "jobs": jobs,
             "last_run": status.last_run_us.map(rfc3339), "next_run": status.next_run_us.map(rfc3339),
-            "last_error": status.last_error,
+            "last_error": status.last_error.filter(|_| caller.access.is_unscoped()),
         }),
         None => json!({"enabled": false, "reason": format!("{task}.enabled is false")}),
     };
@@ -446,6 +480,7 @@ pub async fn reload(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiE
 /// `POST /api/v1/schedulers/retention/trigger`: runs every active policy now.
 pub async fn trigger_retention(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Query(waiting): Query<Waiting>,
 ) -> Result<Response, ApiError> {
     let asked = Asked {
@@ -453,7 +488,7 @@ pub async fn trigger_retention(
         database: None,
         measurement: None,
         detail: json!({"policies": "active"}),
-        owner: ADMIN.into(),
+        owner: caller.name.to_string(),
     };
     let owned = Arc::clone(&state);
     let work = move |_: &Handle| Ok(json!({"success": true, "policies": owned.store.run_due_retention(0)?}));

@@ -6,14 +6,14 @@ use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
-use model::{Code, ColumnType, DatabaseName, ItemName, TableMode};
+use model::{Code, ColumnType, DatabaseName, ItemName, Permission, TableMode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::View;
 use store::jobs::{Asked, Handle};
 use store::view::{Database, Table};
 
-use crate::auth::ADMIN;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::jobs::{self, Waiting};
 use crate::state::{Shared, blocking};
@@ -23,39 +23,53 @@ fn tables<'a>(view: &'a View, database: &'a Database) -> impl Iterator<Item = &'
     database.tables.values().filter_map(|id| view.tables.get(id)).map(AsRef::as_ref)
 }
 
+/// The tables that a caller may know of.
+fn seen<'a>(view: &'a View, database: &'a Database, caller: &'a Caller) -> impl Iterator<Item = &'a Table> {
+    tables(view, database).filter(|t| caller.may_see(Some(&database.name), Some(&t.info.name)))
+}
+
 fn found<'a>(view: &'a View, name: &str) -> Result<&'a Database, ApiError> {
     let database = view.database(name).map(AsRef::as_ref);
     database.ok_or_else(|| ApiError::new(Code::DatabaseNotFound, format!("database {name:?} does not exist")))
 }
 
 /// `GET /api/v1/databases`
-pub async fn list(Extract(state): Extract<Shared>) -> Json<Value> {
+pub async fn list(Extract(state): Extract<Shared>, caller: Caller) -> Json<Value> {
     let view = state.store.view();
-    let databases: Vec<Value> = view.databases.values().map(|d| describe(d)).collect();
+    let seen = view.databases.values().filter(|d| caller.access.sees(&d.name));
+    let databases: Vec<Value> = seen.map(|d| describe(&view, d, &caller)).collect();
     Json(json!({"count": databases.len(), "databases": databases}))
 }
 
-fn describe(database: &Database) -> Value {
+fn describe(view: &View, database: &Database, caller: &Caller) -> Value {
     json!({
         "name": &*database.name,
-        "measurement_count": database.tables.len(),
+        "measurement_count": seen(view, database, caller).count(),
         "created_at": rfc3339(database.created_us),
     })
 }
 
 /// `GET /api/v1/databases/{name}`
-pub async fn one(Extract(state): Extract<Shared>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
-    Ok(Json(describe(found(&state.store.view(), &name)?)))
+pub async fn one(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    caller.check_sees(&name)?;
+    let view = state.store.view();
+    Ok(Json(describe(&view, found(&view, &name)?, &caller)))
 }
 
 /// `GET /api/v1/databases/{name}/measurements`
 pub async fn measurements_of(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
+    caller.check_sees(&name)?;
     let view = state.store.view();
     let database = found(&view, &name)?;
-    let list: Vec<Value> = tables(&view, database)
+    let list: Vec<Value> = seen(&view, database, &caller)
         .map(|t| {
             json!({
                 "name": &*t.info.name,
@@ -69,12 +83,13 @@ pub async fn measurements_of(
 }
 
 /// `POST /api/v1/databases`
-pub async fn create(Extract(state): Extract<Shared>, body: Bytes) -> Result<Response, ApiError> {
+pub async fn create(Extract(state): Extract<Shared>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
     let body: Value = serde_json::from_slice(&body).map_err(|e| {
         ApiError::new(Code::InvalidBody, format!("the body is not JSON of the form {{\"name\": …}}: {e}"))
     })?;
     let name = body["name"].as_str().unwrap_or_default().to_owned();
     let database = DatabaseName::new(&name)?;
+    caller.check_all(Permission::Admin, &name)?;
     let store = std::sync::Arc::clone(&state.store);
     let created_us = blocking(move || Ok(store.create_database(database)?)).await?;
     let body = json!({"name": name, "measurement_count": 0, "created_at": rfc3339(created_us)});
@@ -84,17 +99,22 @@ pub async fn create(Extract(state): Extract<Shared>, body: Bytes) -> Result<Resp
 /// `GET /api/v1/measurements?database=`
 pub async fn measurements(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Query(params): Query<HashMap<String, String>>,
 ) -> Result<Json<Value>, ApiError> {
     let started = Instant::now();
     let view = state.store.view();
     let wanted: Vec<&Database> = match params.get("database").filter(|d| !d.is_empty()) {
-        Some(name) => vec![found(&view, name)?],
+        Some(name) => {
+            caller.check_sees(name)?;
+            vec![found(&view, name)?]
+        }
         None => view.databases.values().map(AsRef::as_ref).collect(),
     };
     let mut list = Vec::new();
     for database in wanted {
-        for table in tables(&view, database) {
+        let may_read = |t: &&Table| caller.access.may(Permission::Read, &database.name, &t.info.name);
+        for table in tables(&view, database).filter(may_read) {
             let bytes: u64 = table.files.iter().map(|f| f.bytes).sum();
             list.push(json!({
                 "database": &*database.name,
@@ -133,9 +153,11 @@ fn found_table(view: &View, database: &str, measurement: &str) -> Result<Arc<Tab
 /// `DELETE /api/v1/databases/{name}?confirm=true`
 pub async fn drop_database(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Path(name): Path<String>,
     Query(confirm): Query<Confirm>,
 ) -> Result<Json<Value>, ApiError> {
+    caller.check_all(Permission::Admin, &name)?;
     let id = found(&state.store.view(), &name)?.id;
     confirm.check(&format!("database {name:?}"))?;
     blocking(move || Ok(state.store.drop_database(id)?)).await?;
@@ -145,9 +167,11 @@ pub async fn drop_database(
 /// `DELETE /api/v1/databases/{name}/measurements/{measurement}?confirm=true`
 pub async fn drop_table(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Path((name, measurement)): Path<(String, String)>,
     Query(confirm): Query<Confirm>,
 ) -> Result<Json<Value>, ApiError> {
+    caller.check(Permission::Admin, &name, &measurement)?;
     let table = found_table(&state.store.view(), &name, &measurement)?;
     confirm.check(&format!("measurement {measurement:?}"))?;
     blocking(move || Ok(state.store.drop_table(table.info.id)?)).await?;
@@ -163,12 +187,15 @@ pub struct Rename {
 /// `POST /api/v1/databases/{name}/measurements/{measurement}/rename`
 pub async fn rename(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Path((name, measurement)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
+    caller.check(Permission::Admin, &name, &measurement)?;
     let rename: Rename = serde_json::from_slice(&body)
         .map_err(|e| ApiError::new(Code::InvalidBody, format!("the body is not of the form {{\"name\": …}}: {e}")))?;
     let wanted = ItemName::new("table", &rename.name)?;
+    caller.check(Permission::Admin, &name, &rename.name)?;
     let table = found_table(&state.store.view(), &name, &measurement)?;
     blocking(move || Ok(state.store.rename_table(table.info.id, wanted)?)).await?;
     Ok(Json(json!({"success": true, "database": name, "measurement": rename.name})))
@@ -185,10 +212,12 @@ pub struct Retype {
 /// `POST /api/v1/databases/{name}/measurements/{measurement}/retype`, a job
 pub async fn retype(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Path((name, measurement)): Path<(String, String)>,
     Query(waiting): Query<Waiting>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
+    caller.check(Permission::Admin, &name, &measurement)?;
     let retype: Retype = serde_json::from_slice(&body).map_err(|e| {
         ApiError::new(Code::InvalidBody, format!("the body is not of the form {{\"column\": …, \"type\": …}}: {e}"))
     })?;
@@ -206,7 +235,7 @@ pub async fn retype(
         database: Some(name),
         measurement: Some(measurement),
         detail: json!({"column": retype.column, "type": retype.ty}),
-        owner: ADMIN.into(),
+        owner: caller.name.to_string(),
     };
     let owned = Arc::clone(&state);
     let work = move |job: &Handle| {
@@ -225,10 +254,12 @@ pub struct Mode {
 /// `PUT /api/v1/databases/{name}/measurements/{measurement}`, a job
 pub async fn set_mode(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Path((name, measurement)): Path<(String, String)>,
     Query(waiting): Query<Waiting>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
+    caller.check(Permission::Admin, &name, &measurement)?;
     let wanted: Mode = serde_json::from_slice(&body)
         .map_err(|e| ApiError::new(Code::InvalidBody, format!("the body is not of the form {{\"mode\": …}}: {e}")))?;
     let mode = TableMode::parse(&wanted.mode).ok_or_else(|| {
@@ -242,7 +273,7 @@ pub async fn set_mode(
         database: Some(name),
         measurement: Some(measurement),
         detail: json!({"mode": wanted.mode}),
-        owner: ADMIN.into(),
+        owner: caller.name.to_string(),
     };
     let owned = Arc::clone(&state);
     let work = move |job: &Handle| {

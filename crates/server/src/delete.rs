@@ -6,14 +6,14 @@ use axum::body::Bytes;
 use axum::extract::{Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use model::{Code, TableId};
+use model::{Code, Permission, TableId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::jobs::{Asked, Handle};
 use store::rewrite::Deleted;
 use store::view::Table;
 
-use crate::auth::ADMIN;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::jobs::{self, Waiting};
 use crate::state::{Shared, blocking};
@@ -35,6 +35,7 @@ pub struct Request {
 /// `POST /api/v1/delete`: rows for which the condition is true go, in one commit.
 pub async fn rows(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Query(waiting): Query<Waiting>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
@@ -50,6 +51,7 @@ pub async fn rows(
     let measurement = needed("measurement", request.measurement)?;
     let condition = needed("where", request.condition)?;
     let (dry_run, confirm) = (request.dry_run, request.confirm);
+    caller.check(Permission::Delete, &database, &measurement)?;
     let table = table(&state, &database, &measurement)?;
     let limits = Limits { most: state.config.delete_max_rows, unconfirmed: state.config.delete_threshold, confirm };
     let asked = Asked {
@@ -57,7 +59,7 @@ pub async fn rows(
         detail: json!({"where": condition, "confirm": confirm}),
         database: Some(database),
         measurement: Some(measurement),
-        owner: ADMIN.into(),
+        owner: caller.name.to_string(),
     };
     let began = Instant::now();
     let owned = Arc::clone(&state);
@@ -160,6 +162,7 @@ pub struct InfluxRequest {
 /// `POST /api/v2/delete`: both ends of the time range are included, as in InfluxDB.
 pub async fn influx(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Query(bucket): Query<Bucket>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
@@ -170,6 +173,7 @@ pub async fn influx(
         [("start", &request.start), ("stop", &request.stop)].map(|(field, text)| time::parse(field, text).map(literal));
     let (start, stop) = (start?, stop?);
     let predicate = Predicate::parse(request.predicate.as_deref().unwrap_or_default())?;
+    caller.check(Permission::Delete, &name, predicate.measurement.as_deref().unwrap_or("*"))?;
     let tables: Vec<Arc<Table>> = match &predicate.measurement {
         Some(measurement) => vec![table(&state, &name, measurement)?],
         None => {
@@ -188,7 +192,7 @@ pub async fn influx(
         detail: json!({"start": request.start, "stop": request.stop, "predicate": request.predicate}),
         database: Some(name),
         measurement: predicate.measurement.clone(),
-        owner: ADMIN.into(),
+        owner: caller.name.to_string(),
     };
     let owned = Arc::clone(&state);
     let work = move |job: &Handle| {

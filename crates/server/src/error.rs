@@ -38,6 +38,7 @@ impl ApiError {
             | Code::InvalidQuery
             | Code::UnsupportedEncoding => StatusCode::BAD_REQUEST,
             Code::Unauthorized => StatusCode::UNAUTHORIZED,
+            Code::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
             Code::Forbidden => StatusCode::FORBIDDEN,
             Code::TableNotFound | Code::DatabaseNotFound | Code::NotFound => StatusCode::NOT_FOUND,
             Code::DatabaseExists | Code::AlreadyRunning | Code::NameTaken | Code::Locked | Code::Cancelled => {
@@ -57,6 +58,14 @@ impl ApiError {
         }
     }
 
+    /// Seconds that a client is told to wait.
+    const fn retry_after(&self) -> &'static str {
+        match self.code {
+            Code::TooManyFailures => "5",
+            _ => "1",
+        }
+    }
+
     fn body(&self) -> Value {
         let mut body = json!({"success": false, "error": self.message, "code": self.code.as_str()});
         for (name, value) in &self.extra {
@@ -70,7 +79,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status(), axum::Json(self.body())).into_response();
         if self.code.is_retryable() {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(self.retry_after()));
         }
         if self.code == Code::Unauthorized {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -1,12 +1,16 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Query, State as Extract};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use model::{Code, DatabaseName};
+use model::{Code, DatabaseName, Permission};
 use serde_json::{Value, json};
+use store::View;
+use store::view::Database;
 
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::state::{Shared, blocking};
 
@@ -15,6 +19,7 @@ const HINT: &str = "send SQL to /api/v1/query instead; docs/migrate-influxdb.md 
 /// `GET` and `POST /query`: the few InfluxQL statements that clients send before they write.
 pub async fn query(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Query(mut params): Query<HashMap<String, String>>,
     headers: HeaderMap,
     body: Bytes,
@@ -35,6 +40,11 @@ pub async fn query(
         ["create", "database", _, ..] => {
             let name = text.split_whitespace().nth(2).unwrap_or_default().trim_matches('"');
             let name = DatabaseName::new(name)?;
+            if state.store.view().database(name.as_str()).is_some() && caller.access.sees(name.as_str()) {
+                return Ok(results(None));
+            }
+            // a first write would make it too
+            caller.check_all(Permission::Write, name.as_str())?;
             let store = std::sync::Arc::clone(&state.store);
             match blocking(move || Ok(store.create_database(name))).await? {
                 Ok(_) | Err(store::Error::DatabaseExists(_)) => Ok(results(None)),
@@ -43,21 +53,28 @@ pub async fn query(
         }
         ["show", "databases"] => {
             let view = state.store.view();
-            Ok(results(Some(("databases", view.databases.values().map(|d| d.name.to_string()).collect()))))
+            Ok(results(Some(("databases", seen(&view, &caller).map(|d| d.name.to_string()).collect()))))
         }
         ["show", "measurements", ..] => {
             let header = headers.get("x-arc-database").and_then(|v| v.to_str().ok());
             let on = text.split_whitespace().nth(3).filter(|_| words.get(2) == Some(&"on"));
             let name = on.map(|d| d.trim_matches('"')).or(params.get("db").map(String::as_str)).or(header);
             let view = state.store.view();
+            caller.check_sees(name.unwrap_or("default"))?;
             let tables = view.database(name.unwrap_or("default")).map(|d| {
-                d.tables.values().filter_map(|id| view.tables.get(id)).map(|t| t.info.name.to_string()).collect()
+                let names = d.tables.values().filter_map(|id| view.tables.get(id)).map(|t| t.info.name.to_string());
+                names.filter(|n| caller.may_see(Some(&d.name), Some(n))).collect()
             });
             Ok(results(tables.filter(|t: &Vec<String>| !t.is_empty()).map(|t| ("measurements", t))))
         }
         [] => Err(ApiError::new(Code::InvalidParameter, "missing required parameter \"q\"")),
         _ => Err(ApiError::new(Code::Unsupported, format!("InfluxQL is not supported; {HINT}"))),
     }
+}
+
+/// The databases that a caller may know of.
+fn seen<'a>(view: &'a View, caller: &'a Caller) -> impl Iterator<Item = &'a Arc<Database>> {
+    view.databases.values().filter(|d| caller.access.sees(&d.name))
 }
 
 /// InfluxDB 1's answer: one statement, at most one series of names.
@@ -90,11 +107,9 @@ fn not_here(what: &str) -> Response {
 }
 
 /// `GET /api/v2/buckets`: the databases as buckets.
-pub async fn buckets(Extract(state): Extract<Shared>) -> Response {
+pub async fn buckets(Extract(state): Extract<Shared>, caller: Caller) -> Response {
     let view = state.store.view();
-    let list: Vec<Value> = view
-        .databases
-        .values()
+    let list: Vec<Value> = seen(&view, &caller)
         .map(|d| json!({"id": format!("{:016x}", d.id.0), "orgID": "0000000000000001", "type": "user", "name": &*d.name, "retentionRules": []}))
         .collect();
     axum::Json(json!({"links": {"self": "/api/v2/buckets"}, "buckets": list})).into_response()

@@ -5,13 +5,14 @@ use axum::Json;
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use model::{Code, limits};
+use model::{Code, Permission, limits};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use store::jobs::{Asked, Handle, Record};
 use store::supervisor::{Status, words};
 
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::state::{Shared, blocking};
 use crate::time::rfc3339;
@@ -57,12 +58,13 @@ pub struct Waiting {
     pub at_once: bool,
 }
 
-fn describe_task(status: &Status) -> Value {
+fn describe_task(status: &Status, caller: &Caller) -> Value {
     json!({
         "name": status.name,
         "state": status.state(),
         "last_run": status.last_run_us.map(rfc3339),
-        "last_error": status.last_error,
+        // it may name tables
+        "last_error": status.last_error.as_ref().filter(|_| caller.access.is_unscoped()),
         "consecutive_errors": status.consecutive_errors,
         "next_run": status.next_run_us.map(rfc3339),
         "backoff_s": status.backoff_us() / 1_000_000,
@@ -97,15 +99,24 @@ pub struct Page {
     limit: Option<usize>,
 }
 
-fn recent(state: &Shared, kind: Option<&str>, limit: Option<usize>) -> Result<Vec<Value>, ApiError> {
+fn is_seen(caller: &Caller, job: &Record) -> bool {
+    *job.owner == *caller.name || caller.may_see(job.database.as_deref(), job.measurement.as_deref())
+}
+
+fn recent(state: &Shared, caller: &Caller, kind: Option<&str>, limit: Option<usize>) -> Result<Vec<Value>, ApiError> {
     let limit = limit.unwrap_or(LISTED).min(limits::LISTED_JOBS);
-    Ok(state.store.jobs().list(kind, limit)?.iter().map(describe).collect())
+    let jobs = state.store.jobs().list(kind, limit)?;
+    Ok(jobs.iter().filter(|j| is_seen(caller, j)).map(describe).collect())
 }
 
 /// `GET /api/v1/jobs`: every background task, and the last jobs that requests started.
-pub async fn list(Extract(state): Extract<Shared>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
-    let tasks: Vec<Value> = state.supervisor.statuses().iter().map(describe_task).collect();
-    let jobs = recent(&state, page.kind.as_deref(), page.limit)?;
+pub async fn list(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, ApiError> {
+    let tasks: Vec<Value> = state.supervisor.statuses().iter().map(|t| describe_task(t, &caller)).collect();
+    let jobs = recent(&state, &caller, page.kind.as_deref(), page.limit)?;
     Ok(Json(json!({"tasks": tasks, "jobs": jobs})))
 }
 
@@ -113,36 +124,60 @@ fn unknown(id: i64) -> ApiError {
     ApiError::new(Code::NotFound, format!("job {id} does not exist"))
 }
 
+/// The job, as far as the caller may know of it.
+fn seen(state: &Shared, caller: &Caller, id: i64) -> Result<Record, ApiError> {
+    state.store.jobs().get(id)?.filter(|j| is_seen(caller, j)).ok_or_else(|| unknown(id))
+}
+
 /// `GET /api/v1/jobs/{id}`
-pub async fn one(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
-    Ok(Json(describe(&state.store.jobs().get(id)?.ok_or_else(|| unknown(id))?)))
+pub async fn one(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<Value>, ApiError> {
+    Ok(Json(describe(&seen(&state, &caller, id)?)))
 }
 
 /// `POST /api/v1/jobs/{id}/cancel`: the job ends at its next step and leaves nothing behind.
-pub async fn cancel(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
+pub async fn cancel(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<Value>, ApiError> {
+    let job = seen(&state, &caller, id)?;
+    if *job.owner != *caller.name {
+        let table = job.measurement.as_deref().unwrap_or("*");
+        caller.check(Permission::Admin, job.database.as_deref().unwrap_or("*"), table)?;
+    }
     if state.store.jobs().cancel(id) {
         return Ok(Json(json!({"success": true, "message": "the job ends at its next step"})));
     }
-    match state.store.jobs().get(id)? {
-        Some(job) => Err(ApiError::new(Code::InvalidParameter, format!("job {id} is {} already", job.state))),
-        None => Err(unknown(id)),
-    }
+    let state = seen(&state, &caller, id)?.state;
+    Err(ApiError::new(Code::InvalidParameter, format!("job {id} is {state} already")))
 }
 
 /// `GET /api/v1/delete/history`: who deleted what, newest first.
-pub async fn deletes(Extract(state): Extract<Shared>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
-    let deletes = recent(&state, Some("delete"), page.limit)?;
+pub async fn deletes(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, ApiError> {
+    let deletes = recent(&state, &caller, Some("delete"), page.limit)?;
     Ok(Json(json!({"count": deletes.len(), "deletes": deletes})))
 }
 
 /// `GET /api/v1/compaction/jobs`: runs that were asked for.
-pub async fn compactions(Extract(state): Extract<Shared>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
-    let jobs = recent(&state, Some("compaction"), page.limit)?;
+pub async fn compactions(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, ApiError> {
+    let jobs = recent(&state, &caller, Some("compaction"), page.limit)?;
     Ok(Json(json!({"count": jobs.len(), "jobs": jobs})))
 }
 
 /// `GET /api/v1/compaction/locks`
-pub async fn locks(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiError> {
+pub async fn locks(Extract(state): Extract<Shared>, caller: Caller) -> Result<Json<Value>, ApiError> {
     let owned = Arc::clone(&state);
     let locks = blocking(move || Ok(owned.store.locks()?)).await?;
     let (now_us, boot_us) = (state.clock.now_us(), state.clock.boot_us());
@@ -166,7 +201,12 @@ pub async fn locks(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiEr
             "expired": lock.expires_us <= boot_us,
         })
     };
-    let locks: Vec<Value> = locks.iter().map(describe).collect();
+    let is_seen = |lock: &&store::catalog::locks::Lock| {
+        let table = view.tables.get(&lock.wanted.table);
+        let database = table.and_then(|t| view.database_of(&t.info));
+        caller.may_see(database.map(|d| &*d.name), table.map(|t| &*t.info.name))
+    };
+    let locks: Vec<Value> = locks.iter().filter(is_seen).map(describe).collect();
     Ok(Json(json!({"count": locks.len(), "locks": locks})))
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The modules stand in the order in which a request meets them.
 
+/// Who changed what, and who was turned away.
+pub mod audit;
 /// Who may ask.
 pub mod auth;
 /// What compaction does and has done.
@@ -15,7 +17,7 @@ mod databases;
 /// Deletes of rows, Arc's way and InfluxDB's.
 mod delete;
 /// Error codes to HTTP.
-mod error;
+pub mod error;
 /// Health, readiness, ping.
 mod health;
 /// What InfluxDB's clients ask besides writes.
@@ -30,14 +32,16 @@ mod metrics;
 mod query;
 /// Retention policies.
 mod retention;
-/// Which path is answered by which function.
-mod routes;
+/// Which path is answered by which function, and what it asks of its caller.
+pub mod routes;
 /// The server's own numbers over the last minutes.
 pub mod samples;
 /// What every handler shares.
 mod state;
 /// Instants as clients read and write them.
 mod time;
+/// Making, changing and stopping tokens.
+mod tokens;
 /// Writes of every dialect: one decoder, one way to the log.
 mod write;
 

@@ -8,7 +8,9 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
 
+use crate::auth::Peer;
 use crate::routes;
 use crate::state::{Shared, count};
 
@@ -27,7 +29,7 @@ pub async fn serve(listener: TcpListener, state: Shared, stop: impl Future<Outpu
             accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
-        let (stream, _peer): (_, SocketAddr) = match accepted {
+        let (stream, peer): (_, SocketAddr) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // out of descriptors: pausing lets some close
@@ -37,7 +39,13 @@ pub async fn serve(listener: TcpListener, state: Shared, stop: impl Future<Outpu
             }
         };
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(app.clone());
+        let app = app.clone();
+        let service = tower::service_fn(move |request| {
+            let mut request = routes::normalised(request);
+            request.extensions_mut().insert(Peer(peer));
+            app.clone().oneshot(request)
+        });
+        let service = TowerToHyperService::new(service);
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(state.config.read_timeout)

@@ -20,6 +20,7 @@ fn render(state: &State) -> String {
     let view = state.store.view();
     let shared = state.store.shared();
     let compaction = shared.compaction.lock();
+    let (cached, _, tokens) = state.auth.cache_stats();
     let uptime = (state.clock.now_us() - state.started_us) as f64 / 1e6;
     let counters: &[(&str, &str, f64)] = &[
         ("arc_http_requests_total", "Requests answered.", read(&http.requests)),
@@ -56,10 +57,16 @@ fn render(state: &State) -> String {
         ("arc_query_requests_total", "Queries.", read(&http.query_requests)),
         ("arc_query_errors_total", "Queries that failed.", read(&http.query_errors)),
         ("arc_query_rows_total", "Rows of answers.", read(&http.query_rows)),
+        ("arc_auth_requests_total", "Requests that asked for a token.", read(&http.auth_requests)),
+        ("arc_auth_cache_hits_total", "Tokens found in the cache.", tokens.hits as f64),
+        ("arc_auth_cache_misses_total", "Tokens looked up.", tokens.misses as f64),
+        ("tidewater_auth_cache_evictions_total", "Tokens that gave way in the cache.", tokens.evictions as f64),
+        ("tidewater_audit_dropped_total", "Audit events that came too fast.", state.audit.dropped() as f64),
         ("tidewater_auth_failures_total", "Requests without a valid token.", read(&http.auth_failures)),
         ("process_cpu_seconds_total", "User and system CPU time.", process_cpu_seconds()),
     ];
     let gauges: &[(&str, &str, f64)] = &[
+        ("tidewater_auth_cache_entries", "Tokens in the cache.", cached as f64),
         ("arc_uptime_seconds", "Seconds since the start.", uptime),
         ("tidewater_hot_bytes", "Bytes reserved for rows that no file holds.", shared.hot_bytes() as f64),
         ("tidewater_hot_budget_bytes", "Most bytes that may be reserved so.", shared.config.hot_budget_bytes as f64),

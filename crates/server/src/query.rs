@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
@@ -14,6 +15,7 @@ use query::{QueryStream, ReadMode};
 use serde::Deserialize;
 use wire::{json, plain};
 
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::state::{Shared, State, count};
 
@@ -30,9 +32,14 @@ struct Ask {
 }
 
 /// `POST /api/v1/query`: the JSON envelope.
-pub async fn json(Extract(state): Extract<Shared>, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
+pub async fn json(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
     let started = Instant::now();
-    let stream = ask(&state, &headers, &body).await.map_err(envelope)?;
+    let stream = ask(&state, &caller, &headers, &body).await.map_err(envelope)?;
     let extra = provenance(&state, &stream);
     let warning = state.store.trouble();
     let body = Body::from_stream(json_stream(state, stream, started, warning));
@@ -51,7 +58,7 @@ fn provenance(state: &State, stream: &QueryStream) -> [(&'static str, String); 2
     [("x-tidewater-snapshot", stream.snapshot.to_string()), ("x-tidewater-hot-rows", stream.hot_rows.to_string())]
 }
 
-async fn ask(state: &State, headers: &HeaderMap, body: &[u8]) -> Result<QueryStream, ApiError> {
+async fn ask(state: &State, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<QueryStream, ApiError> {
     let ask: Ask = serde_json::from_slice(body).map_err(|e| {
         ApiError::new(Code::InvalidBody, format!("the body is not JSON of the form {{\"sql\": \"…\"}}: {e}"))
     })?;
@@ -63,11 +70,18 @@ async fn ask(state: &State, headers: &HeaderMap, body: &[u8]) -> Result<QueryStr
     }
     model::DatabaseName::new(&database)?;
     let mode = read_mode(headers)?;
-    run(state, &sql, &database, mode).await
+    run(state, caller, sql, database, mode).await
 }
 
-async fn run(state: &State, sql: &str, database: &str, mode: ReadMode) -> Result<QueryStream, ApiError> {
-    state.engine.query(sql, database, mode).await.map_err(|error| {
+async fn run(
+    state: &State,
+    caller: &Caller,
+    sql: String,
+    database: String,
+    mode: ReadMode,
+) -> Result<QueryStream, ApiError> {
+    let access = Arc::clone(&caller.access);
+    state.engine.query(query::Request { sql, database, mode, access }).await.map_err(|error| {
         count(&state.counters.query_requests, 1);
         count(&state.counters.query_errors, 1);
         error.into()
@@ -130,7 +144,12 @@ fn json_stream(
 }
 
 /// `POST /api/v1/query/arrow`: an Arrow IPC stream.
-pub async fn arrow(Extract(state): Extract<Shared>, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
+pub async fn arrow(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
     let dictionaries =
         headers.get("x-arc-arrow-dictionary").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"true"));
     let compression = match headers.get("x-arc-arrow-compression").map(|v| v.to_str().unwrap_or_default()) {
@@ -142,7 +161,7 @@ pub async fn arrow(Extract(state): Extract<Shared>, headers: HeaderMap, body: By
             return Err(ApiError::new(Code::InvalidParameter, message));
         }
     };
-    let stream = ask(&state, &headers, &body).await?;
+    let stream = ask(&state, &caller, &headers, &body).await?;
     let schema = plain::schema(&stream.schema, dictionaries);
     let options = IpcWriteOptions::default()
         .try_with_compression(compression)
@@ -189,24 +208,30 @@ fn arrow_stream(
 }
 
 /// `POST /api/v3/query_sql`: InfluxDB 3's SQL over HTTP.
-pub async fn v3_post(Extract(state): Extract<Shared>, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
+pub async fn v3_post(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
     let ask: Ask = serde_json::from_slice(&body).map_err(|e| {
         ApiError::new(Code::InvalidBody, format!("the body is not JSON of the form {{\"db\": …, \"q\": …}}: {e}"))
     })?;
-    v3(state, headers, ask).await
+    v3(state, caller, headers, ask).await
 }
 
 /// `GET /api/v3/query_sql?db=&q=&format=`
 pub async fn v3_get(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Query(mut params): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let ask = Ask { sql: params.remove("q"), db: params.remove("db"), format: params.remove("format") };
-    v3(state, headers, ask).await
+    v3(state, caller, headers, ask).await
 }
 
-async fn v3(state: Shared, headers: HeaderMap, ask: Ask) -> Result<Response, ApiError> {
+async fn v3(state: Shared, caller: Caller, headers: HeaderMap, ask: Ask) -> Result<Response, ApiError> {
     let lines = match ask.format.as_deref() {
         None | Some("json") => false,
         Some("jsonl") => true,
@@ -217,7 +242,8 @@ async fn v3(state: Shared, headers: HeaderMap, ask: Ask) -> Result<Response, Api
     };
     let sql = ask.sql.filter(|q| !q.trim().is_empty());
     let sql = sql.ok_or_else(|| ApiError::new(Code::InvalidParameter, "the parameter \"q\" is missing"))?;
-    let stream = run(&state, &sql, ask.db.as_deref().unwrap_or("default"), read_mode(&headers)?).await?;
+    let database = ask.db.unwrap_or_else(|| "default".into());
+    let stream = run(&state, &caller, sql, database, read_mode(&headers)?).await?;
     let extra = provenance(&state, &stream);
     let kind = if lines { "application/jsonl" } else { "application/json" };
     let body = Body::from_stream(object_stream(state, stream, lines));

@@ -6,13 +6,13 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use model::Code;
+use model::{Code, Permission};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use store::jobs::{Asked, Handle};
 use store::retention::{Execution, Policy, Settings};
 
-use crate::auth::ADMIN;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::jobs::{self, Waiting};
 use crate::state::{Shared, State, blocking};
@@ -106,13 +106,25 @@ fn merged(mut base: Settings, sent: &Map<String, Value>) -> Result<Settings, Api
     Ok(base)
 }
 
-fn policy(state: &Shared, id: i64) -> Result<Policy, ApiError> {
-    state.store.policies().get(id)?.ok_or_else(|| unknown(id))
+/// The policy, as far as the caller may know of it.
+fn policy(state: &Shared, caller: &Caller, id: i64) -> Result<Policy, ApiError> {
+    let policy = state.store.policies().get(id)?.filter(|p| is_seen(caller, p));
+    policy.ok_or_else(|| unknown(id))
+}
+
+fn is_seen(caller: &Caller, policy: &Policy) -> bool {
+    caller.may_see(Some(&policy.settings.database), policy.settings.measurement.as_deref())
+}
+
+/// # Errors
+/// The caller is no admin of every table that the policy means.
+fn check(caller: &Caller, settings: &Settings) -> Result<(), ApiError> {
+    caller.check(Permission::Admin, &settings.database, settings.measurement.as_deref().unwrap_or("*"))
 }
 
 /// The policy, and what may be a mistake in it.
-fn answer(state: &Shared, id: i64) -> Result<Value, ApiError> {
-    let policy = policy(state, id)?;
+fn answer(state: &Shared, caller: &Caller, id: i64) -> Result<Value, ApiError> {
+    let policy = policy(state, caller, id)?;
     let mut body = describe(state, &policy);
     if state.store.view().database(&policy.settings.database).is_none() {
         body["warning"] = format!("database {:?} does not exist yet", policy.settings.database).into();
@@ -121,38 +133,52 @@ fn answer(state: &Shared, id: i64) -> Result<Value, ApiError> {
 }
 
 /// `GET /api/v1/retention`
-pub async fn list(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiError> {
+pub async fn list(Extract(state): Extract<Shared>, caller: Caller) -> Result<Json<Value>, ApiError> {
     let all = state.store.policies().list()?;
-    Ok(Json(all.iter().map(|policy| describe(&state, policy)).collect()))
+    Ok(Json(all.iter().filter(|p| is_seen(&caller, p)).map(|policy| describe(&state, policy)).collect()))
 }
 
 /// `POST /api/v1/retention`
-pub async fn create(Extract(state): Extract<Shared>, body: Bytes) -> Result<Response, ApiError> {
+pub async fn create(Extract(state): Extract<Shared>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
     let settings = merged(Settings::default(), &fields(&body)?)?;
+    check(&caller, &settings)?;
     let id = state.store.policies().create(&settings, state.clock.now_us())?;
-    Ok((StatusCode::CREATED, Json(answer(&state, id)?)).into_response())
+    Ok((StatusCode::CREATED, Json(answer(&state, &caller, id)?)).into_response())
 }
 
 /// `GET /api/v1/retention/{id}`
-pub async fn one(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
-    Ok(Json(answer(&state, id)?))
+pub async fn one(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<Value>, ApiError> {
+    Ok(Json(answer(&state, &caller, id)?))
 }
 
 /// `PUT /api/v1/retention/{id}`: a field that is left out stays as it is.
 pub async fn update(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Path(id): Path<i64>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    let settings = merged(policy(&state, id)?.settings, &fields(&body)?)?;
+    let before = policy(&state, &caller, id)?.settings;
+    check(&caller, &before)?;
+    let settings = merged(before, &fields(&body)?)?;
+    check(&caller, &settings)?;
     if !state.store.policies().update(id, &settings, state.clock.now_us())? {
         return Err(unknown(id));
     }
-    Ok(Json(answer(&state, id)?))
+    Ok(Json(answer(&state, &caller, id)?))
 }
 
 /// `DELETE /api/v1/retention/{id}`
-pub async fn delete(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
+pub async fn delete(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<Value>, ApiError> {
+    check(&caller, &policy(&state, &caller, id)?.settings)?;
     if !state.store.policies().delete(id)? {
         return Err(unknown(id));
     }
@@ -171,12 +197,14 @@ pub struct Run {
 /// `POST /api/v1/retention/{id}/execute`
 pub async fn execute(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Path(id): Path<i64>,
     Query(waiting): Query<Waiting>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let run: Run = jobs::body_or_default(&body)?;
-    let policy = policy(&state, id)?;
+    let policy = policy(&state, &caller, id)?;
+    check(&caller, &policy.settings)?;
     if !policy.settings.is_active {
         return Err(ApiError::new(Code::InvalidParameter, "the policy is not active; set is_active first"));
     }
@@ -190,7 +218,7 @@ pub async fn execute(
         database: Some(policy.settings.database.clone()),
         measurement: policy.settings.measurement.clone(),
         detail: json!({"policy_id": policy.id, "policy_name": policy.settings.name}),
-        owner: ADMIN.into(),
+        owner: caller.name.to_string(),
     };
     let owned = Arc::clone(&state);
     let work = move |_: &Handle| {
@@ -221,10 +249,11 @@ pub struct Page {
 /// `GET /api/v1/retention/{id}/executions`, newest first
 pub async fn executions(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Path(id): Path<i64>,
     Query(page): Query<Page>,
 ) -> Result<Json<Value>, ApiError> {
-    policy(&state, id)?;
+    policy(&state, &caller, id)?;
     let limit = page.limit.unwrap_or(EXECUTIONS).min(model::limits::RETENTION_EXECUTIONS);
     let runs = state.store.policies().executions(id, limit)?;
     Ok(Json(json!({"policy_id": id, "executions": runs.iter().map(describe_run).collect::<Vec<_>>()})))

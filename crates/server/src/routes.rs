@@ -1,92 +1,250 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State as Extract};
-use axum::http::{HeaderValue, Method, Uri, header};
+use axum::handler::Handler;
+use axum::http::{HeaderValue, Method, Uri, header, uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{self, get, post};
+use axum::routing::{self, MethodFilter};
 use http_body_util::BodyExt;
-use model::Code;
+use model::{Code, Permission};
 
+use crate::auth::{self, Needs};
 use crate::error::ApiError;
 use crate::state::{Shared, count};
 use crate::{
-    auth, compaction, continuous, databases, delete, health, influx, jobs, metrics, query, retention, samples, write,
+    audit, compaction, continuous, databases, delete, health, influx, jobs, metrics, query, retention, samples, tokens,
+    write,
 };
 
 /// Bodies up to this length are read before anything is answered.
 const SHORT_BODY_BYTES: u64 = 64 << 10;
 
+/// One line of the route table: from it come the router, its guards, `docs/api.md` and the tests of both.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub method: Method,
+    pub path: &'static str,
+    pub needs: Needs,
+    pub doc: &'static str,
+}
+
+/// The route table while it is read: as a list, and as a router where there is a server.
+struct Table {
+    state: Option<Shared>,
+    router: Router<Shared>,
+    routes: Vec<Route>,
+}
+
+impl Table {
+    fn on<H, T>(mut self, method: Method, path: &'static str, needs: Needs, doc: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Shared>,
+        T: 'static,
+    {
+        if let Some(state) = &self.state {
+            let filter = MethodFilter::try_from(method.clone()).expect("a method that routes know");
+            let guard = middleware::from_fn_with_state((Shared::clone(state), needs), auth::guard);
+            self.router = self.router.route(path, routing::on(filter, handler).layer(guard));
+        }
+        self.routes.push(Route { method, path, needs, doc });
+        self
+    }
+}
+
+/// Every route, in the order of `docs/api.md`.
+pub fn routes() -> Vec<Route> {
+    table(None, true).routes
+}
+
+fn table(state: Option<Shared>, metrics_public: bool) -> Table {
+    const READ: Needs = Needs::Permission(Permission::Read);
+    const WRITE: Needs = Needs::Permission(Permission::Write);
+    const DELETE: Needs = Needs::Permission(Permission::Delete);
+    const ADMIN: Needs = Needs::Permission(Permission::Admin);
+    const PUBLIC: Needs = Needs::Nothing;
+    const TOKEN: Needs = Needs::Token;
+    const SERVER: Needs = Needs::Server;
+    let [get, post, put, patch, delete] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let (get, post, put, patch, del) =
+        (|| get.clone(), || post.clone(), || put.clone(), || patch.clone(), || delete.clone());
+    let metrics = if metrics_public { PUBLIC } else { TOKEN };
+    let (policies, policy) = ("/api/v1/retention", "/api/v1/retention/{id}");
+    let (queries, one_query) = ("/api/v1/continuous_queries", "/api/v1/continuous_queries/{id}");
+    let measurement = "/api/v1/databases/{name}/measurements/{measurement}";
+    Table { state, router: Router::new(), routes: Vec::new() }
+        // writing
+        .on(post(), "/api/v1/write/msgpack", WRITE, "Write columnar or row MessagePack", write::msgpack)
+        .on(post(), "/api/v1/write/line-protocol", WRITE, "Write line protocol", write::line_protocol)
+        .on(post(), "/api/v1/write/line-protocol/flush", WRITE, "Turn every hot row into files now", write::flush)
+        .on(post(), "/write", WRITE, "Write line protocol as InfluxDB 1", write::influx_v1)
+        .on(post(), "/api/v2/write", WRITE, "Write line protocol as InfluxDB 2", write::influx_v2)
+        .on(post(), "/api/v3/write_lp", WRITE, "Write line protocol as InfluxDB 3", write::influx_v3)
+        // querying
+        .on(post(), "/api/v1/query", READ, "Query with SQL, answered as JSON", query::json)
+        .on(post(), "/api/v1/query/arrow", READ, "Query with SQL, answered as an Arrow stream", query::arrow)
+        .on(get(), "/api/v3/query_sql", READ, "Query with SQL as InfluxDB 3", query::v3_get)
+        .on(post(), "/api/v3/query_sql", READ, "Query with SQL as InfluxDB 3", query::v3_post)
+        .on(get(), "/query", TOKEN, "What InfluxDB 1's clients ask before they write", influx::query)
+        .on(post(), "/query", TOKEN, "What InfluxDB 1's clients ask before they write", influx::query)
+        .on(post(), "/api/v2/query", TOKEN, "Flux: 501 with a hint", influx::flux)
+        .on(get(), "/api/v2/buckets", TOKEN, "Databases as buckets", influx::buckets)
+        .on(post(), "/api/v2/buckets", TOKEN, "Making buckets: 501 with a hint", influx::bucket_changes)
+        // databases and measurements
+        .on(get(), "/api/v1/measurements", READ, "List measurements", databases::measurements)
+        .on(get(), "/api/v1/databases", TOKEN, "List databases", databases::list)
+        .on(post(), "/api/v1/databases", ADMIN, "Create a database", databases::create)
+        .on(get(), "/api/v1/databases/{name}", TOKEN, "Show a database", databases::one)
+        .on(del(), "/api/v1/databases/{name}", ADMIN, "Drop a database", databases::drop_database)
+        .on(get(), "/api/v1/databases/{name}/measurements", TOKEN, "List its measurements", databases::measurements_of)
+        .on(del(), measurement, ADMIN, "Drop a measurement", databases::drop_table)
+        .on(put(), measurement, ADMIN, "Set which rows a measurement keeps", databases::set_mode)
+        .on(
+            post(),
+            "/api/v1/databases/{name}/measurements/{measurement}/rename",
+            ADMIN,
+            "Rename a measurement",
+            databases::rename,
+        )
+        .on(
+            post(),
+            "/api/v1/databases/{name}/measurements/{measurement}/retype",
+            ADMIN,
+            "Change the type of a column",
+            databases::retype,
+        )
+        // deleting rows
+        .on(post(), "/api/v1/delete", DELETE, "Delete rows by a condition", delete::rows)
+        .on(get(), "/api/v1/delete/config", TOKEN, "Show the bounds of deletes", delete::config)
+        .on(get(), "/api/v1/delete/history", TOKEN, "List deletes", jobs::deletes)
+        .on(post(), "/api/v2/delete", DELETE, "Delete rows as InfluxDB 2", delete::influx)
+        // retention
+        .on(get(), policies, TOKEN, "List retention policies", retention::list)
+        .on(get(), "/api/v1/retention/", TOKEN, "List retention policies", retention::list)
+        .on(post(), policies, ADMIN, "Create a retention policy", retention::create)
+        .on(post(), "/api/v1/retention/", ADMIN, "Create a retention policy", retention::create)
+        .on(get(), policy, TOKEN, "Show a retention policy", retention::one)
+        .on(put(), policy, ADMIN, "Change a retention policy", retention::update)
+        .on(del(), policy, ADMIN, "Delete a retention policy", retention::delete)
+        .on(post(), "/api/v1/retention/{id}/execute", ADMIN, "Run a retention policy", retention::execute)
+        .on(get(), "/api/v1/retention/{id}/executions", TOKEN, "List its runs", retention::executions)
+        // continuous queries
+        .on(get(), queries, ADMIN, "List continuous queries", continuous::list)
+        .on(get(), "/api/v1/continuous_queries/", ADMIN, "List continuous queries", continuous::list)
+        .on(post(), queries, ADMIN, "Create a continuous query", continuous::create)
+        .on(post(), "/api/v1/continuous_queries/", ADMIN, "Create a continuous query", continuous::create)
+        .on(get(), one_query, ADMIN, "Show a continuous query", continuous::one)
+        .on(put(), one_query, ADMIN, "Change a continuous query", continuous::update)
+        .on(del(), one_query, ADMIN, "Delete a continuous query", continuous::delete)
+        .on(post(), "/api/v1/continuous_queries/{id}/execute", ADMIN, "Run a continuous query", continuous::execute)
+        .on(get(), "/api/v1/continuous_queries/{id}/executions", ADMIN, "List its runs", continuous::executions)
+        .on(get(), "/api/v1/schedulers", TOKEN, "Show what is scheduled", continuous::schedulers)
+        .on(post(), "/api/v1/schedulers/cq/reload", SERVER, "Look at every continuous query now", continuous::reload)
+        .on(
+            post(),
+            "/api/v1/schedulers/retention/trigger",
+            SERVER,
+            "Run every active retention policy",
+            continuous::trigger_retention,
+        )
+        // compaction and jobs
+        .on(get(), "/api/v1/compaction/status", TOKEN, "Show what compaction does", compaction::status)
+        .on(get(), "/api/v1/compaction/stats", TOKEN, "Show what compaction has done", compaction::stats)
+        .on(get(), "/api/v1/compaction/candidates", TOKEN, "List what would be merged now", compaction::candidates)
+        .on(get(), "/api/v1/compaction/history", TOKEN, "List merges", compaction::history)
+        .on(get(), "/api/v1/compaction/jobs", TOKEN, "List runs that were asked for", jobs::compactions)
+        .on(post(), "/api/v1/compaction/trigger", ADMIN, "Compact now", compaction::trigger)
+        .on(post(), "/api/v1/compaction/pause", SERVER, "Pause compaction", compaction::pause)
+        .on(post(), "/api/v1/compaction/resume", SERVER, "Resume compaction", compaction::resume)
+        .on(get(), "/api/v1/compaction/locks", TOKEN, "List locks", jobs::locks)
+        .on(post(), "/api/v1/compaction/locks/cleanup", SERVER, "Remove expired locks", jobs::clean_up_locks)
+        .on(get(), "/api/v1/jobs", TOKEN, "List background tasks and jobs", jobs::list)
+        .on(get(), "/api/v1/jobs/{id}", TOKEN, "Show a job", jobs::one)
+        .on(post(), "/api/v1/jobs/{id}/cancel", TOKEN, "Cancel a job: its owner or an admin of its table", jobs::cancel)
+        // tokens and the audit log
+        .on(get(), "/api/v1/auth/verify", PUBLIC, "Show whose token this is", tokens::verify)
+        .on(get(), "/api/v1/auth/tokens", SERVER, "List tokens", tokens::list)
+        .on(post(), "/api/v1/auth/tokens", SERVER, "Create a token", tokens::create)
+        .on(get(), "/api/v1/auth/tokens/{id}", SERVER, "Show a token", tokens::one)
+        .on(patch(), "/api/v1/auth/tokens/{id}", SERVER, "Change a token", tokens::update)
+        .on(del(), "/api/v1/auth/tokens/{id}", SERVER, "Delete a token", tokens::delete)
+        .on(post(), "/api/v1/auth/tokens/{id}/rotate", SERVER, "Give a token a new secret", tokens::rotate)
+        .on(post(), "/api/v1/auth/tokens/{id}/revoke", SERVER, "Stop a token", tokens::revoke)
+        .on(get(), "/api/v1/auth/tokens/{id}/permissions", SERVER, "Show what a token may do", tokens::permissions)
+        .on(get(), "/api/v1/auth/cache/stats", SERVER, "Show the token cache", tokens::cache_stats)
+        .on(post(), "/api/v1/auth/cache/invalidate", SERVER, "Empty the token cache", tokens::invalidate)
+        .on(get(), "/api/v1/audit/logs", SERVER, "List admin actions and refused requests", audit::logs)
+        .on(get(), "/api/v1/audit/stats", SERVER, "Count them by kind", audit::stats)
+        // health and metrics
+        .on(get(), "/health", PUBLIC, "The process answers", health::health)
+        .on(get(), "/ready", PUBLIC, "Everything that writes need works", health::ready)
+        .on(get(), "/ping", PUBLIC, "What InfluxDB's clients ask first", health::ping)
+        .on(get(), "/metrics", metrics, "Prometheus metrics", metrics::prometheus)
+        .on(
+            get(),
+            "/api/v1/metrics/timeseries/{type}",
+            TOKEN,
+            "The server's own numbers over the last minutes",
+            samples::timeseries,
+        )
+}
+
 /// Every route of the server.
 pub fn router(state: Shared) -> Router {
-    Router::new()
-        .route("/api/v1/write/msgpack", post(write::msgpack))
-        .route("/api/v1/write/line-protocol", post(write::line_protocol))
-        .route("/api/v1/write/line-protocol/flush", post(write::flush))
-        .route("/write", post(write::influx_v1))
-        .route("/api/v2/write", post(write::influx_v2))
-        .route("/api/v3/write_lp", post(write::influx_v3))
-        .route("/query", get(influx::query).post(influx::query))
-        .route("/api/v2/query", post(influx::flux))
-        .route("/api/v2/buckets", get(influx::buckets).post(influx::bucket_changes))
-        .route("/api/v3/query_sql", get(query::v3_get).post(query::v3_post))
-        .route("/api/v1/query", post(query::json))
-        .route("/api/v1/query/arrow", post(query::arrow))
-        .route("/api/v1/measurements", get(databases::measurements))
-        .route("/api/v1/databases", get(databases::list).post(databases::create))
-        .route("/api/v1/databases/{name}", get(databases::one).delete(databases::drop_database))
-        .route(
-            "/api/v1/databases/{name}/measurements/{measurement}",
-            routing::delete(databases::drop_table).put(databases::set_mode),
-        )
-        .route("/api/v1/databases/{name}/measurements/{measurement}/rename", post(databases::rename))
-        .route("/api/v1/databases/{name}/measurements/{measurement}/retype", post(databases::retype))
-        .route("/api/v1/databases/{name}/measurements", get(databases::measurements_of))
-        .route("/api/v1/delete", post(delete::rows))
-        .route("/api/v1/delete/config", get(delete::config))
-        .route("/api/v2/delete", post(delete::influx))
-        .route("/api/v1/retention", get(retention::list).post(retention::create))
-        .route("/api/v1/retention/", get(retention::list).post(retention::create))
-        .route("/api/v1/retention/{id}", get(retention::one).put(retention::update).delete(retention::delete))
-        .route("/api/v1/retention/{id}/execute", post(retention::execute))
-        .route("/api/v1/retention/{id}/executions", get(retention::executions))
-        .route("/api/v1/continuous_queries", get(continuous::list).post(continuous::create))
-        .route("/api/v1/continuous_queries/", get(continuous::list).post(continuous::create))
-        .route(
-            "/api/v1/continuous_queries/{id}",
-            get(continuous::one).put(continuous::update).delete(continuous::delete),
-        )
-        .route("/api/v1/continuous_queries/{id}/execute", post(continuous::execute))
-        .route("/api/v1/continuous_queries/{id}/executions", get(continuous::executions))
-        .route("/api/v1/schedulers", get(continuous::schedulers))
-        .route("/api/v1/schedulers/cq/reload", post(continuous::reload))
-        .route("/api/v1/schedulers/retention/trigger", post(continuous::trigger_retention))
-        .route("/api/v1/compaction/status", get(compaction::status))
-        .route("/api/v1/compaction/stats", get(compaction::stats))
-        .route("/api/v1/compaction/candidates", get(compaction::candidates))
-        .route("/api/v1/compaction/history", get(compaction::history))
-        .route("/api/v1/compaction/trigger", post(compaction::trigger))
-        .route("/api/v1/compaction/pause", post(compaction::pause))
-        .route("/api/v1/compaction/resume", post(compaction::resume))
-        .route("/api/v1/jobs", get(jobs::list))
-        .route("/api/v1/jobs/{id}", get(jobs::one))
-        .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/api/v1/delete/history", get(jobs::deletes))
-        .route("/api/v1/compaction/jobs", get(jobs::compactions))
-        .route("/api/v1/compaction/locks", get(jobs::locks))
-        .route("/api/v1/compaction/locks/cleanup", post(jobs::clean_up_locks))
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
-        .route("/ping", get(health::ping).head(health::ping))
-        .route("/metrics", get(metrics::prometheus))
-        .route("/api/v1/metrics/timeseries/{type}", get(samples::timeseries))
-        .fallback(unknown)
+    let table = table(Some(Shared::clone(&state)), state.config.metrics_public);
+    // who has no token learns of no path
+    let guard = middleware::from_fn_with_state((Shared::clone(&state), Needs::Token), auth::guard);
+    let unknown = unknown.layer(guard);
+    table
+        .router
+        .fallback(unknown.clone())
         .method_not_allowed_fallback(unknown)
         // bodies are bounded where they are read, with the bound named in the error
         .layer(DefaultBodyLimit::disable())
-        .layer(middleware::from_fn_with_state(state.clone(), auth::require))
-        .layer(middleware::from_fn_with_state(state.clone(), account))
+        .layer(middleware::from_fn_with_state(Shared::clone(&state), account))
         .with_state(state)
+}
+
+/// The request with its path in the one form that routes are matched in: no empty or dot segments, none of them
+/// hidden by percent signs, small letters wherever no name stands.
+pub fn normalised(mut request: hyper::Request<hyper::body::Incoming>) -> hyper::Request<hyper::body::Incoming> {
+    let path = request.uri().path();
+    let normal = normal_path(path);
+    if normal == path {
+        return request;
+    }
+    let mut parts = request.uri().clone().into_parts();
+    let query = request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
+    // what is no path any more stays as it came, and matches nothing
+    if let Ok(path_and_query) = uri::PathAndQuery::try_from(format!("{normal}{query}")) {
+        parts.path_and_query = Some(path_and_query);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+fn normal_path(path: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            _ => segments.push(segment),
+        }
+    }
+    let under_databases = segments.get(2).is_some_and(|s| s.eq_ignore_ascii_case("databases"));
+    let is_name = |at: usize| under_databases && matches!(at, 3 | 5);
+    let mut normal = String::with_capacity(path.len());
+    for (at, segment) in segments.iter().enumerate() {
+        normal.push('/');
+        if is_name(at) { normal.push_str(segment) } else { normal.push_str(&segment.to_ascii_lowercase()) }
+    }
+    if normal.is_empty() || path.ends_with('/') {
+        normal.push('/');
+    }
+    normal
 }
 
 /// The text that arcli takes as "this feature is not here".
@@ -131,4 +289,44 @@ async fn account(Extract(state): Extract<Shared>, request: Request, next: Next) 
         response.headers_mut().insert("x-request-id", id);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_form() {
+        for (path, wanted) in [
+            ("/health", "/health"),
+            ("//health", "/health"),
+            ("/API/V1/Query", "/api/v1/query"),
+            ("/api/v1/./query", "/api/v1/query"),
+            ("/health/../api/v1/auth/tokens", "/api/v1/auth/tokens"),
+            ("/health/%2e%2E/api//v1/auth/tokens", "/api/v1/auth/tokens"),
+            ("/../../health", "/health"),
+            ("/api/v1/databases/Prod/Measurements/Cpu.Total", "/api/v1/databases/Prod/measurements/Cpu.Total"),
+            ("/api/v1/retention/", "/api/v1/retention/"),
+            ("/", "/"),
+        ] {
+            assert_eq!(normal_path(path), wanted, "{path}");
+            assert_eq!(normal_path(&normal_path(path)), wanted, "{path} twice");
+        }
+    }
+
+    #[test]
+    fn no_route_stands_twice_and_only_the_named_ones_are_public() {
+        let all = routes();
+        let mut names: Vec<String> = all.iter().map(|r| format!("{} {}", r.method, r.path)).collect();
+        names.sort();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        let public: Vec<&str> = all.iter().filter(|r| r.needs == Needs::Nothing).map(|r| r.path).collect();
+        assert_eq!(public, ["/api/v1/auth/verify", "/health", "/ready", "/ping", "/metrics"]);
+        // what changes something asks for more than a token, but for two that decide themselves
+        let lenient = all.iter().filter(|r| r.needs == Needs::Token && r.method != Method::GET).map(|r| r.path);
+        let lenient: Vec<&str> = lenient.collect();
+        assert_eq!(lenient, ["/query", "/api/v2/query", "/api/v2/buckets", "/api/v1/jobs/{id}/cancel"]);
+    }
 }

@@ -7,7 +7,9 @@ use query::Engine;
 use query::continuous::Continuum;
 use store::Store;
 use store::supervisor::Supervisor;
+use tokio::sync::OwnedMutexGuard;
 
+use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::config::ServerConfig;
 use crate::error::ApiError;
@@ -22,15 +24,47 @@ pub struct State {
     pub continuum: Arc<Continuum>,
     pub clock: Arc<dyn Clock>,
     pub auth: Auth,
+    pub audit: Audit,
     pub config: ServerConfig,
     pub started_us: i64,
     pub counters: HttpCounters,
     pub samples: Samples,
-    pub in_flight: InFlight,
+    pub in_flight: Turns,
 }
 
-/// Keyed requests on their way: a twin waits for the first.
-pub type InFlight = parking_lot::Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>>;
+/// Work of which one at a time is done per key: a twin waits for the first and then finds what it did.
+#[derive(Debug, Default)]
+pub struct Turns(parking_lot::Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>>);
+
+/// Held while the work is on its way.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    turns: &'a Turns,
+    key: [u8; 32],
+    guard: Option<OwnedMutexGuard<()>>,
+}
+
+impl Turns {
+    /// Waits until no twin is on its way.
+    pub async fn take(&self, key: [u8; 32]) -> Turn<'_> {
+        let lock = Arc::clone(self.0.lock().entry(key).or_default());
+        // made before the wait: a caller that gives up cleans up too
+        let mut turn = Turn { turns: self, key, guard: None };
+        turn.guard = Some(lock.lock_owned().await);
+        turn
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.guard = None;
+        let mut turns = self.turns.0.lock();
+        // the map's own handle is the last one: nobody waits
+        if turns.get(&self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            turns.remove(&self.key);
+        }
+    }
+}
 
 pub type Shared = Arc<State>;
 
@@ -50,6 +84,7 @@ pub struct HttpCounters {
     pub query_requests: AtomicU64,
     pub query_errors: AtomicU64,
     pub query_rows: AtomicU64,
+    pub auth_requests: AtomicU64,
     pub auth_failures: AtomicU64,
 }
 

@@ -7,12 +7,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use model::time::Precision;
-use model::{Code, DatabaseName, TableMode, limits};
+use model::{Code, DatabaseName, Permission, TableMode, limits};
 use serde_json::{Value, json};
 use store::idempotency::Remembered;
 use store::{Durability, Outcome, RefusedRow, Resolution, WriteRequest};
 use wire::{ItemError, inflate, line_protocol, msgpack};
 
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::state::{Shared, State, blocking, count};
 
@@ -24,56 +25,76 @@ const BLOCKING_BYTES: usize = 256 << 10;
 type Params = Query<HashMap<String, String>>;
 
 /// `POST /api/v1/write/msgpack`
-pub async fn msgpack(Extract(state): Extract<Shared>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub async fn msgpack(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
     let database = database(&headers, None)?;
-    let outcome = write(&state, &headers, body, database, Dialect::Msgpack).await;
+    let outcome = write(&state, &caller, &headers, body, database, Dialect::Msgpack).await;
     answer(&state, outcome)
 }
 
 /// `POST /api/v1/write/line-protocol`
 pub async fn line_protocol(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Query(params): Params,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    lines(&state, &headers, body, None, precision(&params, Precision::Nanosecond)?, TableMode::Append).await
+    lines(&state, &caller, &headers, body, None, precision(&params, Precision::Nanosecond)?, TableMode::Append).await
 }
 
 /// `POST /write`: InfluxDB 1.
 pub async fn influx_v1(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Query(params): Params,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    lines(&state, &headers, body, params.get("db"), precision(&params, Precision::Nanosecond)?, TableMode::Last).await
+    lines(
+        &state,
+        &caller,
+        &headers,
+        body,
+        params.get("db"),
+        precision(&params, Precision::Nanosecond)?,
+        TableMode::Last,
+    )
+    .await
 }
 
 /// `POST /api/v2/write`: InfluxDB 2, whose clients read `code` and `message`.
 pub async fn influx_v2(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Query(params): Params,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let precision = precision(&params, Precision::Nanosecond).map_err(v2_error)?;
-    lines(&state, &headers, body, params.get("bucket"), precision, TableMode::Last).await.map_err(v2_error)
+    lines(&state, &caller, &headers, body, params.get("bucket"), precision, TableMode::Last).await.map_err(v2_error)
 }
 
 /// `POST /api/v3/write_lp`: InfluxDB 3.
 pub async fn influx_v3(
     Extract(state): Extract<Shared>,
+    caller: Caller,
     Query(params): Params,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    lines(&state, &headers, body, params.get("db"), precision(&params, Precision::Auto)?, TableMode::Last).await
+    lines(&state, &caller, &headers, body, params.get("db"), precision(&params, Precision::Auto)?, TableMode::Last)
+        .await
 }
 
 /// Line protocol by any route: what differs is where the database stands, the unit of time, the mode.
 async fn lines(
     state: &State,
+    caller: &Caller,
     headers: &HeaderMap,
     body: Body,
     param: Option<&String>,
@@ -81,13 +102,14 @@ async fn lines(
     mode: TableMode,
 ) -> Result<Response, ApiError> {
     let database = database(headers, param)?;
-    answer(state, write(state, headers, body, database, Dialect::LineProtocol { precision, mode }).await)
+    answer(state, write(state, caller, headers, body, database, Dialect::LineProtocol { precision, mode }).await)
 }
 
 /// InfluxDB 2's words for what went wrong; our own code stays beside them.
 fn v2_error(error: ApiError) -> ApiError {
     let word = match error.status() {
         StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::FORBIDDEN => "forbidden",
         StatusCode::NOT_FOUND => "not found",
         StatusCode::PAYLOAD_TOO_LARGE => "request too large",
         status if status.is_server_error() => "unavailable",
@@ -153,6 +175,7 @@ fn durability(headers: &HeaderMap) -> Result<Option<Durability>, ApiError> {
 
 async fn write(
     state: &State,
+    caller: &Caller,
     headers: &HeaderMap,
     body: Body,
     database: DatabaseName,
@@ -162,10 +185,10 @@ async fn write(
     let durability = durability(headers)?;
     let body = read_body(state, body).await?;
     count(&state.counters.write_bytes, body.len() as u64);
-    let key = idempotency::key(headers, &database, dialect, &body)?;
+    let key = idempotency::key(caller, headers, &database, dialect, &body)?;
     // a twin in flight waits for the first and then finds what it did
     let _turn = match &key {
-        Some(key) => Some(idempotency::turn(state, key.key).await),
+        Some(key) => Some(state.in_flight.take(key.key).await),
         None => None,
     };
     if let Some(key) = &key {
@@ -186,6 +209,9 @@ async fn write(
         Dialect::LineProtocol { mode, .. } => (mode, true),
     };
     let Decoded { batches, errors, bad } = decoded;
+    for batch in &batches {
+        caller.check(Permission::Write, database.as_str(), &batch.table)?;
+    }
     let known = Written { durability: durability_of(state, durability), errors, bad, rows: 0 };
     if batches.is_empty() {
         return Ok(known);

@@ -32,7 +32,7 @@ pub mod log;
 /// Sorted files to one sorted file.
 mod merge;
 /// The door to `server.sqlite`.
-mod meta;
+pub mod meta;
 /// Rows that policies give up by their age.
 pub mod points;
 /// The body of a log record.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use model::column::TIME;
+use model::pattern::matches;
 use model::{ColumnId, TableId, fold, limits};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -164,19 +165,6 @@ impl Policy {
         // a clock that was set back must not put the policy to sleep
         Ok(schedule.next_us(since.min(now_us), self.id as u64))
     }
-}
-
-/// Whether `text` is what `pattern` says, in which `*` is any text.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut left) = text.strip_prefix(head) else { return false };
-    let parts: Vec<&str> = rest.split('*').collect();
-    let (tail, middle) = parts.split_last().expect("split gives one part at least");
-    for part in middle {
-        let Some(at) = left.find(part) else { return false };
-        left = &left[at + part.len()..];
-    }
-    left.ends_with(tail)
 }
 
 impl Policies {
@@ -531,22 +519,6 @@ fn has_older(table: &Table, cutoff_us: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_star_in_a_pattern_is_any_text() {
-        for (pattern, text, wanted) in [
-            ("cpu", "cpu", true),
-            ("cpu", "cpu2", false),
-            ("*", "anything", true),
-            ("cpu*", "cpu_load", true),
-            ("*load", "cpu_load", true),
-            ("c*_*d", "cpu_load", true),
-            ("c*x*d", "cpu_load", false),
-            ("ab*ba", "aba", false),
-        ] {
-            assert_eq!(matches(pattern, text), wanted, "{pattern} {text}");
-        }
-    }
 
     #[test]
     fn w1_settings_that_would_delete_too_much_are_refused() {

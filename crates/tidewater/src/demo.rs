@@ -10,7 +10,7 @@ use sysinfo::{Disks, Networks, ProcessesToUpdate, System};
 
 use crate::serve::{self, Running};
 use crate::settings::Settings;
-use crate::{attach, sql};
+use crate::{attach, client};
 
 const EVERY: Duration = Duration::from_secs(1);
 const CHART_COLUMNS: usize = 60;
@@ -103,7 +103,9 @@ struct State {
 impl State {
     fn ask(running: &Running, written: usize) -> Result<Self> {
         let ask = |statement: &str| -> Result<Value> {
-            let answer = sql::ask(&running.url, running.token.as_deref(), "machine", statement)?;
+            let (token, headers) = (running.token.as_deref(), [("x-arc-database", "machine")]);
+            let body = serde_json::json!({"sql": statement});
+            let answer = client::send(&running.url, token, "POST", "/api/v1/query", &headers, Some(&body))?;
             anyhow::ensure!(answer.status == 200, "{statement}: {}", answer.body["error"]);
             Ok(answer.body["data"].clone())
         };

@@ -5,16 +5,22 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// `tidewater attach`: the lines with which DuckDB reads a folder live.
 mod attach;
+/// A server as the command line asks it.
+mod client;
 /// `tidewater demo`: this machine's metrics, live.
 mod demo;
 /// `tidewater repair log`.
 mod repair;
+/// `docs/api.md`.
+mod routes;
 /// `tidewater serve`: everything together.
 mod serve;
 /// One entry a setting.
 mod settings;
 /// `tidewater sql`: one statement against a server.
 mod sql;
+/// `tidewater token`, and the first token of a folder.
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +72,13 @@ enum Command {
         #[command(subcommand)]
         what: repair::What,
     },
+    /// Manage tokens
+    Token {
+        #[command(subcommand)]
+        what: token::What,
+    },
+    /// Print every route with what it asks of its caller, as docs/api.md
+    Routes,
     /// Print the version
     Version,
 }
@@ -100,6 +113,11 @@ fn main() -> ExitCode {
             Settings::load(sources.config.as_deref(), &sources.set).map(|s| print!("{}", s.show()))
         }
         Command::Repair { what } => repair::run(&what),
+        Command::Token { what } => token::run(&what),
+        Command::Routes => {
+            print!("{}", routes::markdown());
+            Ok(())
+        }
         Command::Version => {
             println!("tidewater {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -1,5 +1,5 @@
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 use model::{Clock, SystemClock};
 use query::continuous::Continuum;
 use query::{Engine, EngineConfig};
-use server::auth::Auth;
+use server::audit::Audit;
+use server::auth::tokens::Tokens;
+use server::auth::{Auth, AuthConfig};
 use server::{ServerConfig, State};
 use store::compact::{self, Scope};
 use store::jobs::Handle;
@@ -17,6 +19,7 @@ use store::{Durability, Store, StoreConfig};
 use tokio::net::TcpListener;
 
 use crate::settings::{self, Settings};
+use crate::token;
 
 /// How long a clean stop flushes; the rest stays in the log.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(25);
@@ -98,7 +101,16 @@ pub fn start(settings: &Settings) -> Result<Running> {
     })?;
     let engine = Arc::new(engine);
     let continuum = Arc::new(Continuum::new(Arc::clone(&store), Arc::clone(&engine)));
-    let token = if settings.flag("auth.enabled") { Some(admin_token(&root(settings))?) } else { None };
+    let now_us = clock.now_us();
+    let (tokens, token) = if settings.flag("auth.enabled") {
+        let tokens = Tokens::open(&root(settings)).context("cannot open the tokens")?;
+        let token = token::bootstrap(&tokens, &root(settings), now_us)?;
+        (Some(tokens), token)
+    } else {
+        (None, None)
+    };
+    let kept_us = settings.integer("audit.retention_days") as i64 * 86_400_000_000;
+    let audit = Audit::open(&root(settings).join("server.sqlite"), kept_us).context("cannot open the audit log")?;
     let config = server_config(settings)?;
     let address = (config.host, config.port);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -123,7 +135,8 @@ pub fn start(settings: &Settings) -> Result<Running> {
         engine,
         continuum,
         clock,
-        auth: Auth::new(token.as_deref()),
+        auth: Auth::new(tokens, auth_config(settings)),
+        audit,
         config,
         started_us,
         counters: Default::default(),
@@ -136,6 +149,11 @@ pub fn start(settings: &Settings) -> Result<Running> {
             state.samples.take(&state, now);
         }
         Ok(())
+    })?;
+    let kept = Arc::downgrade(&state);
+    state.supervisor.spawn("access-log", Duration::from_secs(1), move |now| match kept.upgrade() {
+        Some(state) => state.auth.save().and(state.audit.save(now)),
+        None => Ok(()),
     })?;
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let accepting = runtime.spawn(server::serve(listener, Arc::clone(&state), async move {
@@ -246,6 +264,9 @@ impl Running {
         let _ = self.runtime.block_on(&mut self.accepting);
         self.runtime.shutdown_timeout(Duration::from_secs(5));
         self.state.supervisor.stop();
+        if let Err(error) = self.state.auth.save().and(self.state.audit.save(self.state.clock.now_us())) {
+            tracing::warn!(%error, "the last entries of the audit log are lost");
+        }
         let Some(State { store, engine, continuum, .. }) = Arc::into_inner(self.state) else {
             tracing::warn!("a request still holds the server; its rows are in the log");
             return;
@@ -308,6 +329,14 @@ fn fit_to_disk(config: &mut StoreConfig) {
     }
 }
 
+fn auth_config(settings: &Settings) -> AuthConfig {
+    AuthConfig {
+        cache_ttl: Duration::from_secs(settings.integer("auth.cache_ttl")),
+        max_cache_size: settings.integer("auth.max_cache_size") as usize,
+        failures_per_minute: settings.integer("auth.max_failures_per_minute") as u32,
+    }
+}
+
 fn server_config(settings: &Settings) -> Result<ServerConfig> {
     let host: IpAddr = settings
         .text("server.host")
@@ -324,33 +353,10 @@ fn server_config(settings: &Settings) -> Result<ServerConfig> {
         sample_every: Duration::from_secs(settings.integer("metrics.timeseries_interval_seconds")),
         samples: (settings.integer("metrics.timeseries_retention_minutes") * 60
             / settings.integer("metrics.timeseries_interval_seconds")) as usize,
+        metrics_public: settings.flag("metrics.public"),
         delete_max_rows: settings.integer("delete.max_rows_per_delete"),
         delete_threshold: settings.integer("delete.confirmation_threshold"),
         sync_wait: Duration::from_millis(settings.integer("server.sync_wait_ms")),
         write_wait: Duration::from_millis(settings.integer("ingest.write_wait_ms")),
     })
-}
-
-/// The file that keeps the admin token.
-pub fn token_file(root: &Path) -> PathBuf {
-    root.join("admin-token")
-}
-
-/// The admin token: the one that the operator chose, the one on file, or a new one, shown once.
-fn admin_token(root: &Path) -> Result<String> {
-    let path = token_file(root);
-    if let Ok(chosen) = std::env::var("TIDEWATER_AUTH_BOOTSTRAP_TOKEN") {
-        anyhow::ensure!(chosen.len() >= 32, "TIDEWATER_AUTH_BOOTSTRAP_TOKEN has fewer than 32 characters");
-        store::durable::write_file(&path, chosen.as_bytes(), 0o600)?;
-        return Ok(chosen);
-    }
-    if path.exists() {
-        let token = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        anyhow::ensure!(!token.trim().is_empty(), "{} is empty; remove it to make a new token", path.display());
-        return Ok(token.trim().to_owned());
-    }
-    let token = format!("tw_{}", store::random::secret());
-    store::durable::write_file(&path, token.as_bytes(), 0o600)?;
-    eprintln!("\n  admin token (shown once, kept in {}):\n  {token}\n", path.display());
-    Ok(token)
 }

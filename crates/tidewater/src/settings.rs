@@ -280,8 +280,33 @@ pub const SETTINGS: &[Setting] = &[
         key: "auth.enabled",
         kind: Kind::Bool,
         default: "true",
-        doc: "ask for a token on every route but /health, /ready, /ping and /metrics",
+        doc: "ask for a token on every route but /health, /ready, /ping, /metrics and /api/v1/auth/verify",
     },
+    Setting {
+        key: "auth.cache_ttl",
+        kind: Kind::Integer { min: 1, max: 86_400 },
+        default: "30",
+        doc: "seconds that a verified token is remembered; edits over HTTP hold at once all the same",
+    },
+    Setting {
+        key: "auth.max_cache_size",
+        kind: Kind::Integer { min: 1, max: 1_000_000 },
+        default: "1000",
+        doc: "verified tokens that are remembered; the least recently used one leaves first",
+    },
+    Setting {
+        key: "auth.max_failures_per_minute",
+        kind: Kind::Integer { min: 0, max: 1_000_000 },
+        default: "60",
+        doc: "failed attempts of one address before it gets 429 for 5 s; 0: no bound",
+    },
+    Setting {
+        key: "audit.retention_days",
+        kind: Kind::Integer { min: 1, max: 36_500 },
+        default: "90",
+        doc: "days that admin actions and refused requests are remembered, a million of them at most",
+    },
+    Setting { key: "metrics.public", kind: Kind::Bool, default: "true", doc: "answer /metrics without a token" },
     Setting {
         key: "log.level",
         kind: Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
@@ -297,13 +322,14 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// Variables that are no settings.
-const OTHER_VARIABLES: [&str; 6] = [
+const OTHER_VARIABLES: [&str; 7] = [
     "TIDEWATER_URL",
     "TIDEWATER_TOKEN",
     "TIDEWATER_CONFIG",
     "TIDEWATER_FAILPOINT",
     "TIDEWATER_FAULT_DOOR",
     "TIDEWATER_AUTH_BOOTSTRAP_TOKEN",
+    "TIDEWATER_AUTH_FORCE_BOOTSTRAP",
 ];
 
 impl Setting {

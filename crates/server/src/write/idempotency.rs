@@ -1,20 +1,19 @@
-use std::sync::Arc;
-
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use model::{Code, DatabaseName, limits};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use store::record::IdempotencyKey;
-use tokio::sync::OwnedMutexGuard;
 use wire::ItemError;
 
 use super::{Dialect, Written, durability_of};
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::state::State;
 
 /// The key of a request that asks to be stored once: hash of token, route, database and the client's
 /// key, beside the hash of what it means (the body and how it is read).
 pub fn key(
+    caller: &Caller,
     headers: &HeaderMap,
     database: &DatabaseName,
     dialect: Dialect,
@@ -29,7 +28,7 @@ pub fn key(
         Dialect::Msgpack => "msgpack".to_owned(),
         Dialect::LineProtocol { mode, .. } => format!("lines {mode:?}"),
     };
-    let token = headers.get(header::AUTHORIZATION).or(headers.get("x-api-key")).map_or(&b""[..], |v| v.as_bytes());
+    let token = caller.id.unwrap_or_default().to_le_bytes();
     let hash = |parts: &[&[u8]]| -> [u8; 32] {
         let mut hasher = Sha256::new();
         for part in parts {
@@ -40,34 +39,10 @@ pub fn key(
     };
     let folded = model::fold(database.as_str());
     Ok(Some(IdempotencyKey {
-        key: hash(&[token, route.as_bytes(), folded.as_bytes(), value.as_bytes()]),
+        key: hash(&[&token, route.as_bytes(), folded.as_bytes(), value.as_bytes()]),
         body: hash(&[format!("{dialect:?}").as_bytes(), body]),
         answer: Vec::new(),
     }))
-}
-
-/// Held while a keyed request is on its way.
-pub struct Turn<'a> {
-    state: &'a State,
-    key: [u8; 32],
-    guard: Option<OwnedMutexGuard<()>>,
-}
-
-/// Waits until no twin is in flight.
-pub async fn turn(state: &State, key: [u8; 32]) -> Turn<'_> {
-    let lock = Arc::clone(state.in_flight.lock().entry(key).or_default());
-    Turn { state, key, guard: Some(lock.lock_owned().await) }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.guard = None;
-        let mut in_flight = self.state.in_flight.lock();
-        // the map's own handle is the last one: nobody waits
-        if in_flight.get(&self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
-            in_flight.remove(&self.key);
-        }
-    }
 }
 
 /// The answer as it lies in the record: nothing for a plain 204, at most

@@ -1,5 +1,6 @@
 //! Promises, asked of the real binary over HTTP. One test binary: each links the engine again.
 
+mod access;
 mod api;
 mod clients;
 mod compaction;
