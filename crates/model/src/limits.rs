@@ -107,3 +107,7 @@ pub const TOKEN_SCOPES: usize = 100;
 pub const AUDIT_WAITING: usize = 10_000;
 /// Audit events that are kept, whatever their age.
 pub const AUDIT_EVENTS: usize = 1_000_000;
+/// Queries that ended and are remembered for lists.
+pub const QUERY_HISTORY: usize = 1_000;
+/// Bytes of a statement that lists of queries show.
+pub const LISTED_SQL_BYTES: usize = 4 << 10;

@@ -1,40 +1,37 @@
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::error::Result as PlanResult;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::sql::parser::Statement as PlannerStatement;
 use futures::StreamExt;
-use model::{Access, Permission, fold};
+use model::{Access, fold};
 use object_store::local::LocalFileSystem;
-use sqlparser::ast::Statement;
-use store::{Store, View};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use store::{Store, View, failpoint};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::filter::SqlFilter;
 use crate::lastpoint::Lastpoint;
-use crate::provider::{STORE_URL, TableScan};
-use crate::syntax::{Kind, Parsed, parse};
-use crate::{Error, functions, guard, names};
+use crate::memory::{Common, QueryMemory};
+use crate::plan::{Planned, Scope, ViewCatalog, answer};
+use crate::pool::{Ended, Pool, Priority, Slot};
+use crate::provider::STORE_URL;
+use crate::running::{Owner, Query, Registry};
+use crate::syntax::{Parsed, parse};
+use crate::{Error, functions};
 
 /// Batches that wait between the engine and the wire.
 const STREAM_BATCHES: usize = 4;
-const CATALOG: &str = "tidewater";
+pub(crate) const CATALOG: &str = "tidewater";
+/// How long a probe may wait and run.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bounds of the engine.
 #[derive(Debug, Clone)]
@@ -52,6 +49,8 @@ pub struct EngineConfig {
     pub threads: usize,
     /// Waiting and running together.
     pub timeout: Duration,
+    /// A query that takes longer is logged with its plan; none: never.
+    pub slow: Option<Duration>,
 }
 
 /// Which rows a query reads.
@@ -71,6 +70,10 @@ pub struct Request {
     pub database: String,
     pub mode: ReadMode,
     pub access: Arc<Access>,
+    pub owner: Owner,
+    pub priority: Priority,
+    /// Where it is shorter than the engine's.
+    pub timeout: Option<Duration>,
 }
 
 impl Request {
@@ -81,7 +84,14 @@ impl Request {
             database: "default".into(),
             mode: ReadMode::Newest,
             access: Arc::new(Access::full()),
+            owner: Owner::server(),
+            priority: Priority::Interactive,
+            timeout: None,
         }
+    }
+
+    fn scope(&self, view: Arc<View>) -> Arc<Scope> {
+        Arc::new(Scope { view, database: self.database.clone(), mode: self.mode, access: Arc::clone(&self.access) })
     }
 }
 
@@ -91,13 +101,45 @@ pub struct Engine {
     config: EngineConfig,
     runtime: Option<tokio::runtime::Runtime>,
     base: SessionState,
-    slots: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    memory: Arc<Common>,
+    pool: Arc<Pool>,
+    registry: Arc<Registry>,
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A query from its arrival to its end: whatever drops it, it leaves the list of those on their way.
+#[derive(Debug)]
+struct Live {
+    registry: Arc<Registry>,
+    query: Arc<Query>,
+    slow: Option<Duration>,
+    memory: Option<Arc<QueryMemory>>,
+    plan: Option<Arc<dyn ExecutionPlan>>,
+    is_over: bool,
+}
+
+impl Live {
+    fn end(&mut self, outcome: Result<(), &Error>) {
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
+        }
+        let is_slow = self.slow.is_some_and(|slow| u128::from(self.query.elapsed_us()) >= slow.as_micros());
+        let plan = self.plan.take().filter(|_| is_slow);
+        let plan = plan.map(|p| DisplayableExecutionPlan::with_metrics(p.as_ref()).indent(true).to_string());
+        let peak_bytes = self.memory.as_ref().map_or(0, |m| m.peak());
+        self.query.note(|seen| (seen.plan, seen.peak_bytes) = (plan, peak_bytes));
+        self.registry.end(&self.query, outcome, is_slow);
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.end(Err(&Error::Cancelled));
     }
 }
 
@@ -114,18 +156,37 @@ pub struct QueryStream {
     task: tokio::task::JoinHandle<()>,
     deadline: Instant,
     timeout: Duration,
+    pool: Arc<Pool>,
+    live: Live,
 }
 
 impl QueryStream {
+    /// The id by which the query is listed and cancelled.
+    pub fn id(&self) -> &str {
+        &self.live.query.id
+    }
+
     /// The next batch; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
-        match tokio::time::timeout_at(self.deadline.into(), self.batches.recv()).await {
-            Ok(batch) => batch,
-            Err(_) => {
-                self.task.abort();
-                Some(Err(Error::Timeout { seconds: self.timeout.as_secs() }))
+        let received = bounded(&self.live.query, self.deadline, self.timeout, self.batches.recv()).await;
+        let outcome = match received {
+            Ok(Some(Ok(batch))) => {
+                self.live.query.add_rows(batch.num_rows());
+                return Some(Ok(batch));
             }
+            Ok(Some(Err(error))) | Err(error) => Err(error),
+            // rows that end because the task broke are no answer
+            Ok(None) => match (&mut self.task).await {
+                Err(error) if error.is_panic() => Err(Error::Internal("the query's task panicked".into())),
+                _ => Ok(()),
+            },
+        };
+        if matches!(outcome, Err(Error::Timeout { .. })) {
+            self.pool.timed_out();
         }
+        self.task.abort();
+        self.live.end(outcome.as_ref().map(|()| ()));
+        outcome.err().map(Err)
     }
 }
 
@@ -135,37 +196,20 @@ impl Drop for QueryStream {
     }
 }
 
-/// What one statement may look at.
-#[derive(Debug)]
-struct Scope {
-    view: Arc<View>,
-    database: String,
-    mode: ReadMode,
-    access: Arc<Access>,
-}
-
-impl Request {
-    fn scope(&self, view: Arc<View>) -> Arc<Scope> {
-        Arc::new(Scope { view, database: self.database.clone(), mode: self.mode, access: Arc::clone(&self.access) })
-    }
-}
-
-impl Scope {
-    /// # Errors
-    /// The table is out of the caller's reach, be it there or not.
-    fn check(&self, database: &str, table: &str) -> Result<(), Error> {
-        match self.access.may(Permission::Read, database, table) {
-            true => Ok(()),
-            false => Err(Error::Forbidden { database: database.to_owned(), table: table.to_owned() }),
+/// What comes of `work` unless the deadline or somebody's cancel comes first.
+async fn bounded<T>(
+    query: &Query,
+    deadline: Instant,
+    timeout: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        () = query.cancelled() => Err(Error::Cancelled),
+        done = tokio::time::timeout_at(deadline.into(), work) => {
+            done.map_err(|_| Error::Timeout { seconds: timeout.as_secs() })
         }
     }
-}
-
-struct Planned {
-    schema: SchemaRef,
-    plan: Arc<dyn ExecutionPlan>,
-    context: Arc<datafusion::execution::TaskContext>,
-    hot_rows: usize,
 }
 
 impl Engine {
@@ -177,18 +221,22 @@ impl Engine {
             .build()
             .map_err(|e| Error::Internal(format!("cannot start the query threads: {e}")))?;
         let base = base_state(&store, &config)?;
-        let slots = Arc::new(Semaphore::new(config.slots));
-        Ok(Self { store, config, runtime: Some(runtime), base, slots, waiting: AtomicUsize::new(0) })
+        let memory = Common::new(config.memory_bytes, config.slots);
+        let pool = Arc::new(Pool::new(config.slots, config.queue));
+        Ok(Self { store, config, runtime: Some(runtime), base, memory, pool, registry: Arc::default() })
     }
 
-    /// Queries that wait for a slot.
-    pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+    pub fn pool(&self) -> &Pool {
+        &self.pool
     }
 
-    /// Queries that run.
-    pub fn running(&self) -> usize {
-        self.config.slots - self.slots.available_permits()
+    pub fn queries(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Bytes that queries hold beyond what each has for itself.
+    pub fn common_memory_used(&self) -> usize {
+        self.memory.used()
     }
 
     /// Answers one statement.
@@ -196,7 +244,8 @@ impl Engine {
     /// # Errors
     /// The statement is refused or fails, before its first rows; later failures come with the rows.
     pub async fn query(&self, request: Request) -> Result<QueryStream, Error> {
-        self.start(parse(&request.sql)?, &request).await
+        let live = self.begin(&request);
+        self.start(live, || parse(&request.sql), &request).await
     }
 
     /// Runs a continuous query over one window (UTC microseconds, to the first instant after it) with the rights of
@@ -212,16 +261,15 @@ impl Engine {
         window: (i64, i64),
         access: &Arc<Access>,
     ) -> Result<(SchemaRef, Vec<RecordBatch>), Error> {
-        let parsed = crate::syntax::parse_window(sql, window)?;
-        let runtime = self.runtime.as_ref().ok_or_else(|| Error::Internal("the engine has stopped".into()))?;
-        runtime.block_on(async {
-            let request = Request {
-                sql: String::new(),
-                database: database.to_owned(),
-                mode: ReadMode::Newest,
-                access: Arc::clone(access),
-            };
-            let mut stream = self.start(parsed, &request).await?;
+        let request = Request {
+            database: database.to_owned(),
+            access: Arc::clone(access),
+            priority: Priority::Background,
+            ..Request::of_server(sql)
+        };
+        self.runtime()?.block_on(async {
+            let live = self.begin(&request);
+            let mut stream = self.start(live, || crate::syntax::parse_window(sql, window), &request).await?;
             let (mut batches, mut rows) = (Vec::new(), 0);
             while let Some(batch) = stream.next().await {
                 let batch = batch?;
@@ -240,9 +288,10 @@ impl Engine {
     /// # Errors
     /// No slot came free in time, or the engine gave another answer.
     pub fn probe(&self) -> Result<(), Error> {
-        let runtime = self.runtime.as_ref().ok_or_else(|| Error::Internal("the engine has stopped".into()))?;
-        runtime.block_on(async {
-            let mut stream = self.query(Request::of_server("SELECT 1")).await?;
+        failpoint::check("pool", "probe")?;
+        let request = Request { timeout: Some(PROBE_TIMEOUT), ..Request::of_server("SELECT 1") };
+        self.runtime()?.block_on(async {
+            let mut stream = self.query(request).await?;
             let mut rows = 0;
             while let Some(batch) = stream.next().await {
                 rows += batch?.num_rows();
@@ -251,39 +300,77 @@ impl Engine {
         })
     }
 
-    async fn start(&self, parsed: Parsed, request: &Request) -> Result<QueryStream, Error> {
-        let deadline = Instant::now() + self.config.timeout;
-        let slot = self.slot(deadline).await?;
-        let view = self.store.view();
-        let snapshot = view.snapshot;
-        let (send, batches) = mpsc::channel(STREAM_BATCHES);
-        let (planned_send, planned) = tokio::sync::oneshot::channel();
-        let scope = request.scope(view);
-        let state = self.session(&scope);
-        let runtime = self.runtime.as_ref().ok_or_else(|| Error::Internal("the engine has stopped".into()))?;
-        let task = runtime.spawn(async move {
-            let outcome = answer(parsed, state, &scope).await;
-            run(outcome, planned_send, send, slot).await;
-        });
-        let mut stream = QueryStream {
-            schema: Arc::new(Schema::empty()),
-            snapshot,
-            hot_rows: 0,
-            batches,
-            task,
-            deadline,
-            timeout: self.config.timeout,
+    fn runtime(&self) -> Result<&tokio::runtime::Runtime, Error> {
+        self.runtime.as_ref().ok_or_else(|| Error::Internal("the engine has stopped".into()))
+    }
+
+    fn begin(&self, request: &Request) -> Live {
+        let now_us = self.store.shared().clock.now_us();
+        let query =
+            self.registry.begin(&request.sql, &request.database, request.owner.clone(), request.priority, now_us);
+        let registry = Arc::clone(&self.registry);
+        Live { registry, query, slow: self.config.slow, memory: None, plan: None, is_over: false }
+    }
+
+    /// Waits for a slot, plans, and runs to the first rows: one deadline over all of it.
+    async fn start(
+        &self,
+        mut live: Live,
+        parsed: impl FnOnce() -> Result<Parsed, Error>,
+        request: &Request,
+    ) -> Result<QueryStream, Error> {
+        let timeout = request.timeout.unwrap_or(self.config.timeout).min(self.config.timeout);
+        let deadline = Instant::now() + timeout;
+        let query = Arc::clone(&live.query);
+        let outcome = async {
+            let parsed = parsed()?;
+            let owner = request.owner.id.unwrap_or_default();
+            let waiting = self.pool.enter(owner, request.priority, &query.id);
+            let slot = bounded(&query, deadline, timeout, waiting).await??;
+            query.started();
+            let view = self.store.view();
+            let snapshot = view.snapshot;
+            let memory = self.memory.query();
+            live.memory = Some(Arc::clone(&memory));
+            let scope = request.scope(view);
+            let state = self.session(&scope, memory);
+            let (send, batches) = mpsc::channel(STREAM_BATCHES);
+            let (reply, ready) = oneshot::channel();
+            let task = Task { query: Arc::clone(&query), slot, reply, send };
+            let hangs = failpoint::hangs("pool", "query");
+            let task = Aborting(Some(self.runtime()?.spawn(async move {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                let outcome = answer(parsed, state, &scope).await;
+                task.run(outcome).await;
+            })));
+            let ready = bounded(&query, deadline, timeout, ready).await?;
+            let ready = ready.map_err(|_| Error::Internal("the query's task ended while planning".into()))??;
+            Ok((ready, snapshot, batches, task))
         };
-        match tokio::time::timeout_at(deadline.into(), planned).await {
-            Ok(Ok(Ok((schema, hot_rows)))) => {
-                stream.schema = schema;
-                stream.hot_rows = hot_rows;
-                Ok(stream)
+        let (ready, snapshot, batches, task) = match outcome.await {
+            Ok(done) => done,
+            Err(error) => {
+                if matches!(error, Error::Timeout { .. }) {
+                    self.pool.timed_out();
+                }
+                live.end(Err(&error));
+                return Err(error);
             }
-            Ok(Ok(Err(error))) => Err(error),
-            Ok(Err(_)) => Err(Error::Internal("the query's task ended while planning".into())),
-            Err(_) => Err(Error::Timeout { seconds: self.config.timeout.as_secs() }),
-        }
+        };
+        live.plan = Some(ready.plan);
+        Ok(QueryStream {
+            schema: ready.schema,
+            snapshot,
+            hot_rows: ready.hot_rows,
+            batches,
+            task: task.keep(),
+            deadline,
+            timeout,
+            pool: Arc::clone(&self.pool),
+            live,
+        })
     }
 
     /// The physical plan of one query and what it runs in.
@@ -296,7 +383,7 @@ impl Engine {
     ) -> Result<(Arc<dyn ExecutionPlan>, Arc<datafusion::execution::TaskContext>), Error> {
         let request = Request { database: database.to_owned(), mode, ..Request::of_server(sql) };
         let scope = request.scope(self.store.view());
-        let planned = answer(parse(sql)?, self.session(&scope), &scope).await?;
+        let planned = answer(parse(sql)?, self.session(&scope, self.memory.query()), &scope).await?;
         Ok((planned.plan, planned.context))
     }
 
@@ -311,27 +398,13 @@ impl Engine {
         SqlFilter::new(&state, table, condition)
     }
 
-    async fn slot(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
-            return Ok(permit);
-        }
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.config.queue {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(Error::QueueFull);
-        }
-        let _leave = Leave(&self.waiting);
-        match tokio::time::timeout_at(deadline.into(), Arc::clone(&self.slots).acquire_owned()).await {
-            Ok(permit) => permit.map_err(|_| Error::Internal("the engine has stopped".into())),
-            Err(_) => Err(Error::Timeout { seconds: self.config.timeout.as_secs() }),
-        }
-    }
-
-    fn session(&self, scope: &Arc<Scope>) -> SessionState {
+    fn session(&self, scope: &Arc<Scope>, memory: Arc<QueryMemory>) -> SessionState {
         let config = self.base.config().clone().with_default_catalog_and_schema(CATALOG, fold(&scope.database));
-        let catalogs = Arc::new(ViewCatalog(Arc::clone(scope)));
+        let runtime = RuntimeEnv { memory_pool: memory, ..RuntimeEnv::clone(self.base.runtime_env()) };
         SessionStateBuilder::new_from_existing(self.base.clone())
             .with_config(config)
-            .with_catalog_list(catalogs)
+            .with_runtime_env(Arc::new(runtime))
+            .with_catalog_list(Arc::new(ViewCatalog(Arc::clone(scope))))
             .build()
     }
 }
@@ -344,12 +417,20 @@ impl Drop for Engine {
     }
 }
 
-/// Leaves the queue however the wait ends.
-struct Leave<'a>(&'a AtomicUsize);
+/// A task that ends with whoever waits for it.
+struct Aborting(Option<tokio::task::JoinHandle<()>>);
 
-impl Drop for Leave<'_> {
+impl Aborting {
+    fn keep(mut self) -> tokio::task::JoinHandle<()> {
+        self.0.take().expect("it is taken once")
+    }
+}
+
+impl Drop for Aborting {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if let Some(task) = self.0.take() {
+            task.abort();
+        }
     }
 }
 
@@ -357,12 +438,7 @@ fn base_state(store: &Store, config: &EngineConfig) -> Result<SessionState, Erro
     let disk = DiskManagerBuilder::default()
         .with_mode(DiskManagerMode::Directories(vec![config.temp_folder.clone()]))
         .with_max_temp_directory_size(config.temp_bytes);
-    let pool = TrackConsumersPool::new(
-        FairSpillPool::new(config.memory_bytes),
-        std::num::NonZeroUsize::new(3).expect("three is not zero"),
-    );
     let runtime: Arc<RuntimeEnv> = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(disk)
         .with_metadata_cache_limit((config.memory_bytes / 10).min(64 << 20))
         .build_arc()?;
@@ -392,331 +468,75 @@ fn url_of_store() -> Result<url::Url, Error> {
     url::Url::parse(STORE_URL).map_err(|e| Error::Internal(e.to_string()))
 }
 
-/// What the planning task tells the waiting caller.
-type PlannedReply = Result<(SchemaRef, usize), Error>;
+/// What the caller learns before the first rows.
+struct Ready {
+    schema: SchemaRef,
+    hot_rows: usize,
+    plan: Arc<dyn ExecutionPlan>,
+}
 
-async fn run(
-    outcome: Result<Planned, Error>,
-    reply: tokio::sync::oneshot::Sender<PlannedReply>,
+/// A planned query on the engine's threads.
+struct Task {
+    query: Arc<Query>,
+    slot: Slot,
+    reply: oneshot::Sender<Result<Ready, Error>>,
     send: mpsc::Sender<Result<RecordBatch, Error>>,
-    _slot: OwnedSemaphorePermit,
-) {
-    let planned = match outcome {
-        Ok(planned) => planned,
-        Err(error) => {
-            let _ = reply.send(Err(error));
+}
+
+impl Task {
+    async fn run(mut self, outcome: Result<Planned, Error>) {
+        self.query.planned();
+        let begun = outcome.and_then(|planned| {
+            let stream = execute_stream(Arc::clone(&planned.plan), Arc::clone(&planned.context))?;
+            Ok((planned, stream))
+        });
+        let (planned, mut stream) = match begun {
+            Ok(begun) => begun,
+            Err(error) => return self.refuse(error),
+        };
+        // the first batch is awaited before anything is answered: most failures come before it
+        let mut next = match stream.next().await {
+            Some(Err(error)) => return self.refuse(error.into()),
+            first => first,
+        };
+        self.query.came();
+        let Planned { schema, hot_rows, plan, .. } = planned;
+        let Self { mut slot, reply, send, .. } = self;
+        if reply.send(Ok(Ready { schema: Arc::clone(&schema), hot_rows, plan })).is_err() {
             return;
         }
-    };
-    let mut stream = match execute_stream(planned.plan, planned.context) {
-        Ok(stream) => stream,
-        Err(error) => {
-            let _ = reply.send(Err(error.into()));
-            return;
+        while let Some(batch) = next {
+            if let Err(error) = failpoint::check("pool", "rows") {
+                let _ = send.send(Err(error.into())).await;
+                return;
+            }
+            let batch = batch.map_err(Error::from).and_then(|b| renamed(&schema, b));
+            let failed = batch.as_ref().err().map(how);
+            if send.send(batch).await.is_err() {
+                return;
+            }
+            if let Some(how) = failed {
+                return slot.ended(how);
+            }
+            next = stream.next().await;
         }
-    };
-    // the first batch is awaited before anything is answered: most failures come before it
-    let first = stream.next().await;
-    if let Some(Err(error)) = first {
-        let _ = reply.send(Err(error.into()));
-        return;
+        slot.ended(Ended::Well);
     }
-    if reply.send(Ok((Arc::clone(&planned.schema), planned.hot_rows))).is_err() {
-        return;
+
+    fn refuse(&mut self, error: Error) {
+        self.slot.ended(how(&error));
+        let (reply, _) = oneshot::channel();
+        let _ = std::mem::replace(&mut self.reply, reply).send(Err(error));
     }
-    let mut next = first;
-    while let Some(batch) = next {
-        let batch = batch.map_err(Error::from).and_then(|b| renamed(&planned.schema, b));
-        let failed = batch.is_err();
-        if send.send(batch).await.is_err() || failed {
-            return;
-        }
-        next = stream.next().await;
-    }
+}
+
+/// Whose fault an error is.
+fn how(error: &Error) -> Ended {
+    if matches!(error, Error::Internal(_)) { Ended::Broken } else { Ended::Refused }
 }
 
 fn renamed(schema: &SchemaRef, batch: RecordBatch) -> Result<RecordBatch, Error> {
     let options = datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
         .map_err(|e| Error::Internal(e.to_string()))
-}
-
-async fn answer(parsed: Parsed, state: SessionState, scope: &Scope) -> Result<Planned, Error> {
-    match parsed.kind {
-        Kind::ShowDatabases => {
-            let seen = scope.view.databases.values().filter(|d| scope.access.sees(&d.name));
-            let names = seen.map(|d| Some(d.name.to_string())).collect::<StringArray>();
-            table(&state, vec![("database", Arc::new(names))])
-        }
-        Kind::ShowTables { database: named } => show_tables(&state, scope, named.as_deref().unwrap_or(&scope.database)),
-        Kind::Query(statement) => plan(*statement, &state, scope, &parsed.aliases).await,
-        Kind::DescribeTable(name) => describe_table(&state, scope, &name),
-        Kind::Describe(query) => {
-            let planned = plan(*query, &state, scope, &parsed.aliases).await?;
-            let columns = planned.schema.fields().iter().map(|f| (f.name().clone(), shown_type(f.data_type())));
-            table(&state, described(columns.collect()))
-        }
-        Kind::Explain { query, analyze: _ } => {
-            let planned = plan(*query, &state, scope, &parsed.aliases).await?;
-            let text = displayable(planned.plan.as_ref()).indent(true).to_string();
-            let kind: ArrayRef = Arc::new(StringArray::from(vec!["physical_plan"]));
-            table(&state, vec![("explain_key", kind), ("explain_value", Arc::new(StringArray::from(vec![text])))])
-        }
-    }
-}
-
-/// A finished answer as a plan.
-fn table(state: &SessionState, columns: Vec<(&str, ArrayRef)>) -> Result<Planned, Error> {
-    let fields: Vec<Field> = columns.iter().map(|(n, a)| Field::new(*n, a.data_type().clone(), true)).collect();
-    let schema = Arc::new(Schema::new(fields));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.into_iter().map(|(_, a)| a).collect())
-        .map_err(|e| Error::Internal(e.to_string()))?;
-    let plan =
-        datafusion::catalog::memory::MemorySourceConfig::try_new_exec(&[vec![batch]], Arc::clone(&schema), None)?;
-    Ok(Planned { schema, plan, context: state.task_ctx(), hot_rows: 0 })
-}
-
-fn show_tables(state: &SessionState, scope: &Scope, database: &str) -> Result<Planned, Error> {
-    let view = &scope.view;
-    if !scope.access.sees(database) {
-        return Err(Error::Forbidden { database: database.to_owned(), table: "*".into() });
-    }
-    let Some(found) = view.database(database) else {
-        return Err(Error::TableNotFound { table: format!("{database}.*"), nearest: None });
-    };
-    let is_seen = |t: &&Arc<store::view::Table>| scope.access.may(Permission::Read, database, &t.info.name);
-    let tables: Vec<_> = found.tables.values().filter_map(|id| view.tables.get(id)).filter(is_seen).collect();
-    let text = |f: &dyn Fn(&store::view::Table) -> String| -> ArrayRef {
-        Arc::new(tables.iter().map(|t| Some(f(t))).collect::<StringArray>())
-    };
-    let files: ArrayRef =
-        Arc::new(tables.iter().map(|t| t.files.len() as i64).collect::<datafusion::arrow::array::Int64Array>());
-    let sizes: ArrayRef = Arc::new(
-        tables
-            .iter()
-            .map(|t| t.files.iter().map(|f| f.bytes).sum::<u64>() as f64 / f64::from(1 << 20))
-            .collect::<datafusion::arrow::array::Float64Array>(),
-    );
-    table(
-        state,
-        vec![
-            ("database", text(&|_| found.name.to_string())),
-            ("table_name", text(&|t| t.info.name.to_string())),
-            ("storage_path", text(&|t| format!("{}{}", found.path, t.info.path))),
-            ("file_count", files),
-            ("total_size_mb", sizes),
-        ],
-    )
-}
-
-/// `DESCRIBE`, in DuckDB's columns.
-fn described(columns: Vec<(String, String)>) -> Vec<(&'static str, ArrayRef)> {
-    let (names, types): (Vec<String>, Vec<String>) = columns.into_iter().unzip();
-    let rows = names.len();
-    let text = |values: Vec<String>| Arc::new(StringArray::from(values)) as ArrayRef;
-    let nothing = || Arc::new(StringArray::new_null(rows)) as ArrayRef;
-    vec![
-        ("column_name", text(names)),
-        ("column_type", text(types)),
-        ("null", text(vec!["YES".into(); rows])),
-        ("key", nothing()),
-        ("default", nothing()),
-        ("extra", nothing()),
-    ]
-}
-
-/// `DESCRIBE table`: its columns with what tags and fields are, and whether it keeps every row (`append`) or one
-/// a point (`last`).
-fn describe_table(state: &SessionState, scope: &Scope, name: &[String]) -> Result<Planned, Error> {
-    let (owner, wanted) = match name {
-        [wanted] => (scope.database.as_str(), wanted),
-        [owner, wanted] => (owner.as_str(), wanted),
-        _ => return Err(Error::Invalid(format!("{:?} is no name of a table", name.join(".")))),
-    };
-    scope.check(owner, wanted)?;
-    let Some(found) = scope.view.table(owner, wanted) else {
-        return Err(not_found(scope, owner, wanted, name.len() > 1));
-    };
-    let known = found.info.schema.columns();
-    let mut columns = described(known.iter().map(|c| (c.name.to_string(), shown_type(&c.ty.arrow()))).collect());
-    let roles = known.iter().map(|c| Some(c.role.as_str())).collect::<StringArray>();
-    columns.push(("role", Arc::new(roles)));
-    let mode = found.info.mode.as_str();
-    columns.push(("mode", Arc::new(StringArray::from(vec![mode; known.len()]))));
-    table(state, columns)
-}
-
-/// DuckDB's name of a type.
-fn shown_type(ty: &DataType) -> String {
-    match ty {
-        DataType::Boolean => "BOOLEAN".into(),
-        DataType::Int8 => "TINYINT".into(),
-        DataType::Int16 => "SMALLINT".into(),
-        DataType::Int32 => "INTEGER".into(),
-        DataType::Int64 => "BIGINT".into(),
-        DataType::UInt8 => "UTINYINT".into(),
-        DataType::UInt16 => "USMALLINT".into(),
-        DataType::UInt32 => "UINTEGER".into(),
-        DataType::UInt64 => "UBIGINT".into(),
-        DataType::Float16 | DataType::Float32 => "FLOAT".into(),
-        DataType::Float64 => "DOUBLE".into(),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "VARCHAR".into(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BLOB".into(),
-        DataType::Date32 | DataType::Date64 => "DATE".into(),
-        DataType::Time32(_) | DataType::Time64(_) => "TIME".into(),
-        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL".into(),
-        DataType::Timestamp(_, Some(_)) => "TIMESTAMP WITH TIME ZONE".into(),
-        DataType::Timestamp(TimeUnit::Second, None) => "TIMESTAMP_S".into(),
-        DataType::Timestamp(TimeUnit::Millisecond, None) => "TIMESTAMP_MS".into(),
-        DataType::Timestamp(TimeUnit::Microsecond, None) => "TIMESTAMP".into(),
-        DataType::Timestamp(TimeUnit::Nanosecond, None) => "TIMESTAMP_NS".into(),
-        DataType::Decimal128(38, 0) => "HUGEINT".into(),
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
-            format!("DECIMAL({p},{s})")
-        }
-        DataType::Decimal256(p, s) => format!("DECIMAL({p},{s})"),
-        DataType::Dictionary(_, value) => shown_type(value),
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            format!("{}[]", shown_type(item.data_type()))
-        }
-        DataType::Struct(fields) => {
-            let shown: Vec<String> =
-                fields.iter().map(|f| format!("{} {}", f.name(), shown_type(f.data_type()))).collect();
-            format!("STRUCT({})", shown.join(", "))
-        }
-        DataType::Null => "\"NULL\"".into(),
-        other => other.to_string(),
-    }
-}
-
-async fn plan(
-    statement: Statement,
-    state: &SessionState,
-    scope: &Scope,
-    aliases: &HashMap<String, String>,
-) -> Result<Planned, Error> {
-    let statement = PlannerStatement::Statement(Box::new(statement));
-    let mut stored = HashMap::new();
-    let mut hot_rows = 0;
-    for reference in state.resolve_table_references(&statement)? {
-        let owner = reference.schema().unwrap_or(&scope.database);
-        let may_be_function = reference.schema().is_none() && guard::TABLE_FUNCTIONS.contains(&reference.table());
-        if may_be_function && scope.check(owner, reference.table()).is_err() {
-            continue;
-        }
-        scope.check(owner, reference.table())?;
-        let Some(table) = scope.view.table(owner, reference.table()) else {
-            if may_be_function {
-                continue;
-            }
-            return Err(not_found(scope, owner, reference.table(), reference.schema().is_some()));
-        };
-        if scope.mode == ReadMode::Newest {
-            hot_rows += table.hot.rows();
-        }
-        for column in table.info.schema.columns() {
-            stored.entry(fold(&column.name)).or_insert_with(|| column.name.to_string());
-        }
-    }
-    let logical = state.statement_to_plan(statement).await?;
-    let plan = yielding(state.create_physical_plan(&logical).await?)?;
-    let fields: Vec<Field> = plan
-        .schema()
-        .fields()
-        .iter()
-        .map(|f| {
-            let name = names::shown(f.name(), aliases, &stored).to_owned();
-            Field::new(name, f.data_type().clone(), true)
-        })
-        .collect();
-    Ok(Planned { schema: Arc::new(Schema::new(fields)), plan, context: state.task_ctx(), hot_rows })
-}
-
-/// A join can make millions of batches from one of its input's, and the engine gives its thread
-/// back only where leaves are read: without this a cancelled join would run to its end.
-fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, Error> {
-    let wrapped = plan.transform_up(|node| {
-        let multiplies = node.name().contains("Join") || node.name().contains("Unnest");
-        Ok(match multiplies {
-            true => Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>),
-            false => Transformed::no(node),
-        })
-    })?;
-    Ok(wrapped.data)
-}
-
-fn not_found(scope: &Scope, database: &str, table: &str, qualified: bool) -> Error {
-    let known = scope.view.database(database);
-    let wanted = fold(table);
-    let nearest = known.and_then(|d| {
-        let names = d.tables.values().filter_map(|id| scope.view.tables.get(id)).map(|t| t.info.name.to_string());
-        names
-            .filter(|n| scope.access.may(Permission::Read, database, n))
-            .map(|n| (strsim::damerau_levenshtein(&fold(&n), &wanted), n))
-            .filter(|(distance, n)| *distance <= 2.max(n.len() / 3))
-            .min()
-            .map(|(_, n)| n)
-    });
-    let table = if qualified || known.is_none() { format!("{database}.{table}") } else { table.to_owned() };
-    Error::TableNotFound { table, nearest }
-}
-
-/// The databases of one View as the planner looks names up.
-#[derive(Debug)]
-struct ViewCatalog(Arc<Scope>);
-
-impl CatalogProviderList for ViewCatalog {
-    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
-        None
-    }
-
-    fn catalog_names(&self) -> Vec<String> {
-        vec![CATALOG.into()]
-    }
-
-    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
-        (name == CATALOG).then(|| Arc::new(ViewCatalog(Arc::clone(&self.0))) as _)
-    }
-}
-
-impl CatalogProvider for ViewCatalog {
-    fn schema_names(&self) -> Vec<String> {
-        self.0.view.databases.keys().map(|k| k.to_string()).filter(|k| self.0.access.sees(k)).collect()
-    }
-
-    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let database = Arc::clone(self.0.view.database(name)?);
-        Some(Arc::new(DatabaseSchema { scope: Arc::clone(&self.0), database }))
-    }
-}
-
-#[derive(Debug)]
-struct DatabaseSchema {
-    scope: Arc<Scope>,
-    database: Arc<store::view::Database>,
-}
-
-#[async_trait]
-impl SchemaProvider for DatabaseSchema {
-    fn table_names(&self) -> Vec<String> {
-        let may = |name: &String| self.scope.access.may(Permission::Read, &self.database.name, name);
-        self.database.tables.keys().map(|k| k.to_string()).filter(may).collect()
-    }
-
-    /// However a statement names a table, its plan gets it here: nothing else decides who may read it.
-    async fn table(&self, name: &str) -> PlanResult<Option<Arc<dyn TableProvider>>> {
-        let view = &self.scope.view;
-        let id = self.database.tables.get(fold(name).as_str());
-        let Some(table) = id.and_then(|id| view.tables.get(id)) else { return Ok(None) };
-        self.scope
-            .check(&self.database.name, name)
-            .map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
-        let folder = format!("{}{}", self.database.path, table.info.path);
-        let scan = TableScan::new(Arc::clone(table), folder, self.scope.mode == ReadMode::Newest);
-        Ok(Some(Arc::new(scan)))
-    }
-
-    fn table_exist(&self, name: &str) -> bool {
-        self.database.tables.contains_key(fold(name).as_str())
-    }
 }

@@ -19,6 +19,8 @@ pub enum Error {
     Invalid(String),
     #[error("the query ran longer than {seconds} s")]
     Timeout { seconds: u64 },
+    #[error("the query was cancelled")]
+    Cancelled,
     #[error("the query needs more memory than its share: {0}")]
     Memory(String),
     #[error("too many queries wait; try again in a second")]
@@ -42,6 +44,7 @@ impl Error {
             Error::TableNotFound { .. } => Code::TableNotFound,
             Error::Forbidden { .. } => Code::Forbidden,
             Error::Timeout { .. } => Code::QueryTimeout,
+            Error::Cancelled => Code::Cancelled,
             Error::Memory(_) => Code::MemoryLimit,
             Error::QueueFull => Code::QueueFull,
             Error::Internal(_) => Code::Internal,

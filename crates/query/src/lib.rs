@@ -20,11 +20,19 @@ pub mod guard;
 mod hot;
 /// The last row of each series without reading every row.
 mod lastpoint;
+/// Memory of queries: a part for each, and a common one.
+mod memory;
 /// Names that results show: stored case, aliases, DuckDB's names of expressions.
 mod names;
+/// A statement to a plan: names looked up within the caller's scopes.
+mod plan;
 /// A table of a View as the engine scans it.
 mod points;
+/// Slots, and the queue before them.
+pub mod pool;
 mod provider;
+/// Queries on their way and those that ended.
+pub mod running;
 /// Text to one statement: dialect, folding, rewrites of forms the planner lacks.
 pub mod syntax;
 

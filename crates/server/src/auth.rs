@@ -210,20 +210,22 @@ pub struct Caller {
     pub id: Option<i64>,
     pub name: Arc<str>,
     pub access: Arc<Access>,
+    pub address: IpAddr,
     /// The table that was checked last, for the audit log.
     about: Arc<Mutex<Option<(String, String)>>>,
 }
 
 impl Caller {
-    fn anyone() -> Self {
-        Self { id: None, name: "admin".into(), access: Arc::new(Access::full()), about: Arc::default() }
+    fn anyone(address: IpAddr) -> Self {
+        Self { id: None, name: "admin".into(), access: Arc::new(Access::full()), address, about: Arc::default() }
     }
 
-    fn of(token: &Token) -> Self {
+    fn of(token: &Token, address: IpAddr) -> Self {
         Self {
             id: Some(token.id),
             name: token.name.as_str().into(),
             access: Arc::clone(&token.access),
+            address,
             about: Arc::default(),
         }
     }
@@ -346,9 +348,9 @@ pub async fn guard(Extract((state, needs)): Extract<(Shared, Needs)>, mut reques
     let began = Instant::now();
     let from = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |p| p.0.ip());
     let caller = if state.auth.tokens.is_none() {
-        Ok(Caller::anyone())
+        Ok(Caller::anyone(from))
     } else {
-        identify(&state, request.headers(), request.uri().query(), from).await.map(|token| Caller::of(&token))
+        identify(&state, request.headers(), request.uri().query(), from).await.map(|token| Caller::of(&token, from))
     };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned);

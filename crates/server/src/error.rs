@@ -41,9 +41,12 @@ impl ApiError {
             Code::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
             Code::Forbidden => StatusCode::FORBIDDEN,
             Code::TableNotFound | Code::DatabaseNotFound | Code::NotFound => StatusCode::NOT_FOUND,
-            Code::DatabaseExists | Code::AlreadyRunning | Code::NameTaken | Code::Locked | Code::Cancelled => {
-                StatusCode::CONFLICT
-            }
+            Code::DatabaseExists
+            | Code::AlreadyRunning
+            | Code::AlreadyEnded
+            | Code::NameTaken
+            | Code::Locked
+            | Code::Cancelled => StatusCode::CONFLICT,
             Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Code::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
             Code::Overloaded

@@ -8,6 +8,7 @@ use serde_json::json;
 use store::supervisor::Status;
 
 use crate::error::ApiError;
+use crate::queries;
 use crate::state::{Shared, State};
 
 /// What InfluxDB's clients are told; its first number decides which API they use.
@@ -57,7 +58,13 @@ pub async fn ready(Extract(state): Extract<Shared>) -> Response {
         }
     });
     match checked {
-        Ok(()) => Json(json!({"status": "ready", "ready": true, "time": time, "uptime_sec": uptime})).into_response(),
+        Ok(()) => {
+            let pool = queries::probe(&state);
+            let body = json!({
+                "status": "ready", "ready": true, "time": time, "uptime_sec": uptime, "query_pool": pool,
+            });
+            Json(body).into_response()
+        }
         Err(error) => {
             let mut body = json!({
                 "status": "not_ready", "ready": false, "time": time, "uptime_sec": uptime,

@@ -28,6 +28,8 @@ mod jobs;
 pub mod listen;
 /// Prometheus text.
 mod metrics;
+/// Queries on their way, and the pool they run in.
+mod queries;
 /// SQL in, JSON or Arrow out.
 mod query;
 /// Retention policies.

@@ -5,6 +5,7 @@ use axum::extract::State as Extract;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use crate::queries;
 use crate::state::{Shared, State};
 
 /// `GET /metrics`: Prometheus text, with Arc's names where they mean the same.
@@ -20,6 +21,8 @@ fn render(state: &State) -> String {
     let view = state.store.view();
     let shared = state.store.shared();
     let compaction = shared.compaction.lock();
+    let pool = state.engine.pool().totals();
+    let healthy = f64::from(u8::from(queries::probe(state)["healthy"] == true));
     let (cached, _, tokens) = state.auth.cache_stats();
     let uptime = (state.clock.now_us() - state.started_us) as f64 / 1e6;
     let counters: &[(&str, &str, f64)] = &[
@@ -62,10 +65,19 @@ fn render(state: &State) -> String {
         ("arc_auth_cache_misses_total", "Tokens looked up.", tokens.misses as f64),
         ("tidewater_auth_cache_evictions_total", "Tokens that gave way in the cache.", tokens.evictions as f64),
         ("tidewater_audit_dropped_total", "Audit events that came too fast.", state.audit.dropped() as f64),
+        ("arc_db_queries_total", "Queries that had a slot.", pool.executed as f64),
+        ("arc_query_timeouts_total", "Queries that their deadline ended.", pool.timed_out as f64),
+        ("tidewater_query_queued_total", "Queries that waited for a slot.", pool.queued as f64),
+        ("tidewater_query_turned_away_total", "Queries refused because the queue was full.", pool.turned_away as f64),
+        ("tidewater_query_wait_seconds_total", "Time that queries waited.", pool.waited.as_secs_f64()),
+        ("tidewater_query_run_seconds_total", "Time that queries had a slot.", pool.ran.as_secs_f64()),
+        ("tidewater_query_slots_replaced_total", "Slots replaced after their query broke.", pool.replaced as f64),
         ("tidewater_auth_failures_total", "Requests without a valid token.", read(&http.auth_failures)),
         ("process_cpu_seconds_total", "User and system CPU time.", process_cpu_seconds()),
     ];
     let gauges: &[(&str, &str, f64)] = &[
+        ("tidewater_query_slots", "Queries that may run at once.", state.engine.pool().size() as f64),
+        ("tidewater_query_pool_healthy", "Whether the last probe query succeeded.", healthy),
         ("tidewater_auth_cache_entries", "Tokens in the cache.", cached as f64),
         ("arc_uptime_seconds", "Seconds since the start.", uptime),
         ("tidewater_hot_bytes", "Bytes reserved for rows that no file holds.", shared.hot_bytes() as f64),
@@ -78,8 +90,8 @@ fn render(state: &State) -> String {
         ("tidewater_databases", "Databases.", view.databases.len() as f64),
         ("tidewater_tables", "Tables.", view.tables.len() as f64),
         ("tidewater_last_flush_timestamp_seconds", "When rows last became files.", read(&store.last_flush_us) / 1e6),
-        ("tidewater_query_waiting", "Queries that wait for a slot.", state.engine.waiting() as f64),
-        ("tidewater_query_running", "Queries that run.", state.engine.running() as f64),
+        ("tidewater_query_waiting", "Queries that wait for a slot.", state.engine.pool().waiting() as f64),
+        ("tidewater_query_running", "Queries that run.", state.engine.pool().running() as f64),
         ("tidewater_http_connections", "Open connections.", read(&http.connections)),
         ("process_resident_memory_bytes", "Resident memory.", resident_bytes()),
         ("process_open_fds", "Open descriptors.", open_descriptors()),

@@ -11,6 +11,8 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{SecondsFormat, TimeZone, Utc};
 use model::Code;
+use query::pool::Priority;
+use query::running::Owner;
 use query::{QueryStream, ReadMode};
 use serde::Deserialize;
 use wire::{json, plain};
@@ -52,10 +54,15 @@ fn envelope(error: ApiError) -> ApiError {
     error.with("columns", Value::Null).with("data", Value::Null).with("row_count", Value::from(0))
 }
 
-/// Which rows the answer saw.
-fn provenance(state: &State, stream: &QueryStream) -> [(&'static str, String); 2] {
+/// Which rows the answer saw, and the id by which the query is listed and cancelled.
+fn provenance(state: &State, stream: &QueryStream) -> [(&'static str, String); 4] {
     count(&state.counters.query_requests, 1);
-    [("x-tidewater-snapshot", stream.snapshot.to_string()), ("x-tidewater-hot-rows", stream.hot_rows.to_string())]
+    [
+        ("x-tidewater-snapshot", stream.snapshot.to_string()),
+        ("x-tidewater-hot-rows", stream.hot_rows.to_string()),
+        ("x-tidewater-query-id", stream.id().to_owned()),
+        ("x-arc-query-id", stream.id().to_owned()),
+    ]
 }
 
 async fn ask(state: &State, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<QueryStream, ApiError> {
@@ -69,23 +76,37 @@ async fn ask(state: &State, caller: &Caller, headers: &HeaderMap, body: &[u8]) -
         return Err(ApiError::new(Code::InvalidQuery, "the field \"sql\" is missing or empty"));
     }
     model::DatabaseName::new(&database)?;
-    let mode = read_mode(headers)?;
-    run(state, caller, sql, database, mode).await
+    run(state, caller, headers, sql, database).await
 }
 
 async fn run(
     state: &State,
     caller: &Caller,
+    headers: &HeaderMap,
     sql: String,
     database: String,
-    mode: ReadMode,
 ) -> Result<QueryStream, ApiError> {
-    let access = Arc::clone(&caller.access);
-    state.engine.query(query::Request { sql, database, mode, access }).await.map_err(|error| {
+    let request = query::Request {
+        sql,
+        database,
+        mode: read_mode(headers)?,
+        access: Arc::clone(&caller.access),
+        owner: Owner { id: caller.id, name: Arc::clone(&caller.name), address: Some(caller.address.to_string()) },
+        priority: priority(headers)?,
+        timeout: None,
+    };
+    state.engine.query(request).await.map_err(|error| {
         count(&state.counters.query_requests, 1);
         count(&state.counters.query_errors, 1);
         error.into()
     })
+}
+
+fn priority(headers: &HeaderMap) -> Result<Priority, ApiError> {
+    let Some(value) = headers.get("x-tidewater-priority") else { return Ok(Priority::Interactive) };
+    let known = value.to_str().ok().and_then(Priority::parse);
+    let message = "x-tidewater-priority is neither interactive nor background";
+    known.ok_or_else(|| ApiError::new(Code::InvalidParameter, message))
 }
 
 fn read_mode(headers: &HeaderMap) -> Result<ReadMode, ApiError> {
@@ -243,7 +264,7 @@ async fn v3(state: Shared, caller: Caller, headers: HeaderMap, ask: Ask) -> Resu
     let sql = ask.sql.filter(|q| !q.trim().is_empty());
     let sql = sql.ok_or_else(|| ApiError::new(Code::InvalidParameter, "the parameter \"q\" is missing"))?;
     let database = ask.db.unwrap_or_else(|| "default".into());
-    let stream = run(&state, &caller, sql, database, read_mode(&headers)?).await?;
+    let stream = run(&state, &caller, &headers, sql, database).await?;
     let extra = provenance(&state, &stream);
     let kind = if lines { "application/jsonl" } else { "application/json" };
     let body = Body::from_stream(object_stream(state, stream, lines));

@@ -13,8 +13,8 @@ use crate::auth::{self, Needs};
 use crate::error::ApiError;
 use crate::state::{Shared, count};
 use crate::{
-    audit, compaction, continuous, databases, delete, health, influx, jobs, metrics, query, retention, samples, tokens,
-    write,
+    audit, compaction, continuous, databases, delete, health, influx, jobs, metrics, queries, query, retention,
+    samples, tokens, write,
 };
 
 /// Bodies up to this length are read before anything is answered.
@@ -70,7 +70,7 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
         (|| get.clone(), || post.clone(), || put.clone(), || patch.clone(), || delete.clone());
     let metrics = if metrics_public { PUBLIC } else { TOKEN };
     let (policies, policy) = ("/api/v1/retention", "/api/v1/retention/{id}");
-    let (queries, one_query) = ("/api/v1/continuous_queries", "/api/v1/continuous_queries/{id}");
+    let (standing, one_standing) = ("/api/v1/continuous_queries", "/api/v1/continuous_queries/{id}");
     let measurement = "/api/v1/databases/{name}/measurements/{measurement}";
     Table { state, router: Router::new(), routes: Vec::new() }
         // writing
@@ -90,6 +90,16 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
         .on(post(), "/api/v2/query", TOKEN, "Flux: 501 with a hint", influx::flux)
         .on(get(), "/api/v2/buckets", TOKEN, "Databases as buckets", influx::buckets)
         .on(post(), "/api/v2/buckets", TOKEN, "Making buckets: 501 with a hint", influx::bucket_changes)
+        .on(
+            get(),
+            "/api/v1/queries/active",
+            TOKEN,
+            "List queries on their way: one's own, an admin all",
+            queries::active,
+        )
+        .on(get(), "/api/v1/queries/history", TOKEN, "List queries that ended", queries::history)
+        .on(get(), "/api/v1/queries/{id}", TOKEN, "Show a query", queries::one)
+        .on(del(), "/api/v1/queries/{id}", TOKEN, "Cancel a query", queries::cancel)
         // databases and measurements
         .on(get(), "/api/v1/measurements", READ, "List measurements", databases::measurements)
         .on(get(), "/api/v1/databases", TOKEN, "List databases", databases::list)
@@ -129,13 +139,13 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
         .on(post(), "/api/v1/retention/{id}/execute", ADMIN, "Run a retention policy", retention::execute)
         .on(get(), "/api/v1/retention/{id}/executions", TOKEN, "List its runs", retention::executions)
         // continuous queries
-        .on(get(), queries, ADMIN, "List continuous queries", continuous::list)
+        .on(get(), standing, ADMIN, "List continuous queries", continuous::list)
         .on(get(), "/api/v1/continuous_queries/", ADMIN, "List continuous queries", continuous::list)
-        .on(post(), queries, ADMIN, "Create a continuous query", continuous::create)
+        .on(post(), standing, ADMIN, "Create a continuous query", continuous::create)
         .on(post(), "/api/v1/continuous_queries/", ADMIN, "Create a continuous query", continuous::create)
-        .on(get(), one_query, ADMIN, "Show a continuous query", continuous::one)
-        .on(put(), one_query, ADMIN, "Change a continuous query", continuous::update)
-        .on(del(), one_query, ADMIN, "Delete a continuous query", continuous::delete)
+        .on(get(), one_standing, ADMIN, "Show a continuous query", continuous::one)
+        .on(put(), one_standing, ADMIN, "Change a continuous query", continuous::update)
+        .on(del(), one_standing, ADMIN, "Delete a continuous query", continuous::delete)
         .on(post(), "/api/v1/continuous_queries/{id}/execute", ADMIN, "Run a continuous query", continuous::execute)
         .on(get(), "/api/v1/continuous_queries/{id}/executions", ADMIN, "List its runs", continuous::executions)
         .on(get(), "/api/v1/schedulers", TOKEN, "Show what is scheduled", continuous::schedulers)
@@ -180,6 +190,7 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
         .on(get(), "/ready", PUBLIC, "Everything that writes need works", health::ready)
         .on(get(), "/ping", PUBLIC, "What InfluxDB's clients ask first", health::ping)
         .on(get(), "/metrics", metrics, "Prometheus metrics", metrics::prometheus)
+        .on(get(), "/api/v1/metrics/query-pool", TOKEN, "Slots and queue of queries", queries::pool)
         .on(
             get(),
             "/api/v1/metrics/timeseries/{type}",
@@ -324,9 +335,12 @@ mod tests {
         assert_eq!(names.len(), count);
         let public: Vec<&str> = all.iter().filter(|r| r.needs == Needs::Nothing).map(|r| r.path).collect();
         assert_eq!(public, ["/api/v1/auth/verify", "/health", "/ready", "/ping", "/metrics"]);
-        // what changes something asks for more than a token, but for two that decide themselves
+        // what changes something asks for more than a token, unless the handler decides
         let lenient = all.iter().filter(|r| r.needs == Needs::Token && r.method != Method::GET).map(|r| r.path);
         let lenient: Vec<&str> = lenient.collect();
-        assert_eq!(lenient, ["/query", "/api/v2/query", "/api/v2/buckets", "/api/v1/jobs/{id}/cancel"]);
+        assert_eq!(
+            lenient,
+            ["/query", "/api/v2/query", "/api/v2/buckets", "/api/v1/queries/{id}", "/api/v1/jobs/{id}/cancel"]
+        );
     }
 }

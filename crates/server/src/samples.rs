@@ -65,8 +65,8 @@ fn application(state: &State) -> Value {
         "live_files": view.tables.values().map(|t| t.files.len()).sum::<usize>(),
         "merges_total": compaction.completed,
         "quarantined_files": compaction.quarantined.len(),
-        "queries_running": state.engine.running(),
-        "queries_waiting": state.engine.waiting(),
+        "queries_running": state.engine.pool().running(),
+        "queries_waiting": state.engine.pool().waiting(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Named places where a test may end the process or make work fail. `TIDEWATER_FAILPOINT=name` or
 //! `name:n` ends it the n-th time that place is reached; `name:n=error` and `name:n=panic` make the
-//! first n tries there fail. Without the variable a hit is one relaxed load.
+//! first n tries there fail, `name:n=hang` never end. Without the variable a hit is one relaxed load.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,6 +12,7 @@ enum Mode {
     Abort,
     Error,
     Panic,
+    Hang,
 }
 
 struct Armed {
@@ -28,6 +29,7 @@ fn armed() -> Option<&'static Armed> {
         let (place, mode) = match text.rsplit_once('=') {
             Some((place, "error")) => (place, Mode::Error),
             Some((place, "panic")) => (place, Mode::Panic),
+            Some((place, "hang")) => (place, Mode::Hang),
             _ => (text.as_str(), Mode::Abort),
         };
         let (name, n) = place.split_once(':').map_or((place, 1), |(a, n)| (a, n.parse().unwrap_or(1)));
@@ -45,18 +47,25 @@ pub fn hit(name: &'static str) {
     }
 }
 
+/// The mode that was asked for at `point.of`, as often as it was.
+fn asked(point: &'static str, of: &str) -> Option<&'static Armed> {
+    let is_here = |a: &&Armed| a.name.strip_prefix(point).and_then(|n| n.strip_prefix('.')) == Some(of);
+    armed().filter(|a| a.mode != Mode::Abort).filter(is_here).filter(|a| a.left.fetch_sub(1, Ordering::SeqCst) > 0)
+}
+
 /// Fails, when the test asked for it at `point.of`.
 ///
 /// # Errors
 /// The test asked for an error; for a panic, it panics.
 pub fn check(point: &'static str, of: &str) -> Result<()> {
-    let is_here = |a: &&Armed| a.name.strip_prefix(point).and_then(|n| n.strip_prefix('.')) == Some(of);
-    let Some(armed) = armed().filter(|a| a.mode != Mode::Abort).filter(is_here) else { return Ok(()) };
-    if armed.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
-        return Ok(());
+    match asked(point, of) {
+        Some(armed) if armed.mode == Mode::Panic => panic!("failpoint {}", armed.name),
+        Some(armed) if armed.mode == Mode::Error => Err(Error::Inconsistent(format!("failpoint {}", armed.name))),
+        _ => Ok(()),
     }
-    match armed.mode {
-        Mode::Panic => panic!("failpoint {}", armed.name),
-        _ => Err(Error::Inconsistent(format!("failpoint {}", armed.name))),
-    }
+}
+
+/// Whether the test asked that what follows at `point.of` never ends.
+pub fn hangs(point: &'static str, of: &str) -> bool {
+    asked(point, of).is_some_and(|a| a.mode == Mode::Hang)
 }

@@ -25,6 +25,8 @@ use crate::token;
 const FLUSH_PATIENCE: Duration = Duration::from_secs(25);
 /// How often it is looked for tables that are due.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// How often the last use of tokens and the audit log are written; whoever asks for them gets them written first.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// How often the locks of running jobs are renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(20);
 /// How often snapshots are expired at least.
@@ -96,6 +98,9 @@ pub fn start(settings: &Settings) -> Result<Running> {
             queue: settings.integer("query.queue") as usize,
             threads: or_cores("database.thread_count", 1),
             timeout: Duration::from_secs(settings.integer("query.timeout")),
+            slow: Some(settings.integer("query.slow_query_threshold_ms"))
+                .filter(|ms| *ms > 0)
+                .map(Duration::from_millis),
         };
         Engine::new(Arc::clone(&store), config).context("cannot start the query engine")
     })?;
@@ -151,7 +156,7 @@ pub fn start(settings: &Settings) -> Result<Running> {
         Ok(())
     })?;
     let kept = Arc::downgrade(&state);
-    state.supervisor.spawn("access-log", Duration::from_secs(1), move |now| match kept.upgrade() {
+    state.supervisor.spawn("access-log", SAVE_EVERY, move |now| match kept.upgrade() {
         Some(state) => state.auth.save().and(state.audit.save(now)),
         None => Ok(()),
     })?;

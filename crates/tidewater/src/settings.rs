@@ -259,6 +259,12 @@ pub const SETTINGS: &[Setting] = &[
         doc: "queries that may wait; more get 503",
     },
     Setting {
+        key: "query.slow_query_threshold_ms",
+        kind: Kind::Integer { min: 0, max: 86_400_000 },
+        default: "0",
+        doc: "milliseconds from which on a query is logged with its phases and plan; 0: none is",
+    },
+    Setting {
         key: "query.temp_bytes",
         kind: Kind::Size { min: 0, max: 1 << 50 },
         default: "10GiB",

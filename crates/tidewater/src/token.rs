@@ -42,14 +42,16 @@ pub enum What {
     /// Stop a token at once
     Revoke {
         /// Name or id
-        token: String,
+        #[arg(value_name = "TOKEN")]
+        which: String,
         #[command(flatten)]
         server: Server,
     },
     /// Give a token a new secret and print it, once
     Rotate {
         /// Name or id
-        token: String,
+        #[arg(value_name = "TOKEN")]
+        which: String,
         /// How long the old secret stays good, such as 1h
         #[arg(long)]
         overlap: Option<String>,
@@ -79,13 +81,13 @@ pub fn run(what: &What) -> Result<()> {
             println!("{}", made["token"].as_str().unwrap_or_default());
         }
         What::List { server } => println!("{}", table(&server.ask("GET", "/api/v1/auth/tokens", &[], None)?)),
-        What::Revoke { token, server } => {
-            let id = id(server, token)?;
+        What::Revoke { which, server } => {
+            let id = id(server, which)?;
             server.ask("POST", &format!("/api/v1/auth/tokens/{id}/revoke"), &[], Some(&json!({})))?;
-            println!("token {token} has stopped");
+            println!("token {which} has stopped");
         }
-        What::Rotate { token, overlap, server } => {
-            let id = id(server, token)?;
+        What::Rotate { which, overlap, server } => {
+            let id = id(server, which)?;
             let body = json!({"overlap": overlap});
             let made = server.ask("POST", &format!("/api/v1/auth/tokens/{id}/rotate"), &[], Some(&body))?;
             println!("{}", made["new_token"].as_str().unwrap_or_default());

@@ -14,6 +14,7 @@ mod jobs;
 mod operation;
 mod origins;
 mod points;
+mod pool;
 mod queries;
 mod retention;
 mod supervision;

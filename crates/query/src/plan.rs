@@ -1,0 +1,335 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result as PlanResult;
+use datafusion::execution::TaskContext;
+use datafusion::execution::session_state::SessionState;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::{ExecutionPlan, displayable};
+use datafusion::sql::parser::Statement as PlannerStatement;
+use model::{Access, Permission, fold};
+use sqlparser::ast::Statement;
+use store::View;
+
+use crate::engine::{CATALOG, ReadMode};
+use crate::provider::TableScan;
+use crate::syntax::{Kind, Parsed};
+use crate::{Error, guard, names};
+
+/// What one statement may look at.
+#[derive(Debug)]
+pub struct Scope {
+    pub view: Arc<View>,
+    /// Bare table names belong to it.
+    pub database: String,
+    pub mode: ReadMode,
+    pub access: Arc<Access>,
+}
+
+impl Scope {
+    /// # Errors
+    /// The table is out of the caller's reach, be it there or not.
+    fn check(&self, database: &str, table: &str) -> Result<(), Error> {
+        match self.access.may(Permission::Read, database, table) {
+            true => Ok(()),
+            false => Err(Error::Forbidden { database: database.to_owned(), table: table.to_owned() }),
+        }
+    }
+}
+
+/// A statement that is ready to run.
+pub struct Planned {
+    /// Names as the user knows them.
+    pub schema: SchemaRef,
+    pub plan: Arc<dyn ExecutionPlan>,
+    pub context: Arc<TaskContext>,
+    pub hot_rows: usize,
+}
+
+/// Plans what was parsed.
+///
+/// # Errors
+/// The statement is refused, or names what is not there or out of the caller's reach.
+pub async fn answer(parsed: Parsed, state: SessionState, scope: &Scope) -> Result<Planned, Error> {
+    match parsed.kind {
+        Kind::ShowDatabases => {
+            let seen = scope.view.databases.values().filter(|d| scope.access.sees(&d.name));
+            let names = seen.map(|d| Some(d.name.to_string())).collect::<StringArray>();
+            table(&state, vec![("database", Arc::new(names))])
+        }
+        Kind::ShowTables { database: named } => show_tables(&state, scope, named.as_deref().unwrap_or(&scope.database)),
+        Kind::Query(statement) => plan(*statement, &state, scope, &parsed.aliases).await,
+        Kind::DescribeTable(name) => describe_table(&state, scope, &name),
+        Kind::Describe(query) => {
+            let planned = plan(*query, &state, scope, &parsed.aliases).await?;
+            let columns = planned.schema.fields().iter().map(|f| (f.name().clone(), shown_type(f.data_type())));
+            table(&state, described(columns.collect()))
+        }
+        Kind::Explain { query, analyze: _ } => {
+            let planned = plan(*query, &state, scope, &parsed.aliases).await?;
+            let text = displayable(planned.plan.as_ref()).indent(true).to_string();
+            let kind: ArrayRef = Arc::new(StringArray::from(vec!["physical_plan"]));
+            table(&state, vec![("explain_key", kind), ("explain_value", Arc::new(StringArray::from(vec![text])))])
+        }
+    }
+}
+
+/// A finished answer as a plan.
+fn table(state: &SessionState, columns: Vec<(&str, ArrayRef)>) -> Result<Planned, Error> {
+    let fields: Vec<Field> = columns.iter().map(|(n, a)| Field::new(*n, a.data_type().clone(), true)).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.into_iter().map(|(_, a)| a).collect())
+        .map_err(|e| Error::Internal(e.to_string()))?;
+    let plan =
+        datafusion::catalog::memory::MemorySourceConfig::try_new_exec(&[vec![batch]], Arc::clone(&schema), None)?;
+    Ok(Planned { schema, plan, context: state.task_ctx(), hot_rows: 0 })
+}
+
+fn show_tables(state: &SessionState, scope: &Scope, database: &str) -> Result<Planned, Error> {
+    let view = &scope.view;
+    if !scope.access.sees(database) {
+        return Err(Error::Forbidden { database: database.to_owned(), table: "*".into() });
+    }
+    let Some(found) = view.database(database) else {
+        return Err(Error::TableNotFound { table: format!("{database}.*"), nearest: None });
+    };
+    let is_seen = |t: &&Arc<store::view::Table>| scope.access.may(Permission::Read, database, &t.info.name);
+    let tables: Vec<_> = found.tables.values().filter_map(|id| view.tables.get(id)).filter(is_seen).collect();
+    let text = |f: &dyn Fn(&store::view::Table) -> String| -> ArrayRef {
+        Arc::new(tables.iter().map(|t| Some(f(t))).collect::<StringArray>())
+    };
+    let files: ArrayRef = Arc::new(tables.iter().map(|t| t.files.len() as i64).collect::<Int64Array>());
+    let sizes: ArrayRef = Arc::new(
+        tables
+            .iter()
+            .map(|t| t.files.iter().map(|f| f.bytes).sum::<u64>() as f64 / f64::from(1 << 20))
+            .collect::<Float64Array>(),
+    );
+    table(
+        state,
+        vec![
+            ("database", text(&|_| found.name.to_string())),
+            ("table_name", text(&|t| t.info.name.to_string())),
+            ("storage_path", text(&|t| format!("{}{}", found.path, t.info.path))),
+            ("file_count", files),
+            ("total_size_mb", sizes),
+        ],
+    )
+}
+
+/// `DESCRIBE`, in DuckDB's columns.
+fn described(columns: Vec<(String, String)>) -> Vec<(&'static str, ArrayRef)> {
+    let (names, types): (Vec<String>, Vec<String>) = columns.into_iter().unzip();
+    let rows = names.len();
+    let text = |values: Vec<String>| Arc::new(StringArray::from(values)) as ArrayRef;
+    let nothing = || Arc::new(StringArray::new_null(rows)) as ArrayRef;
+    vec![
+        ("column_name", text(names)),
+        ("column_type", text(types)),
+        ("null", text(vec!["YES".into(); rows])),
+        ("key", nothing()),
+        ("default", nothing()),
+        ("extra", nothing()),
+    ]
+}
+
+/// `DESCRIBE table`: its columns with what tags and fields are, and whether it keeps every row (`append`) or one
+/// a point (`last`).
+fn describe_table(state: &SessionState, scope: &Scope, name: &[String]) -> Result<Planned, Error> {
+    let (owner, wanted) = match name {
+        [wanted] => (scope.database.as_str(), wanted),
+        [owner, wanted] => (owner.as_str(), wanted),
+        _ => return Err(Error::Invalid(format!("{:?} is no name of a table", name.join(".")))),
+    };
+    scope.check(owner, wanted)?;
+    let Some(found) = scope.view.table(owner, wanted) else {
+        return Err(not_found(scope, owner, wanted, name.len() > 1));
+    };
+    let known = found.info.schema.columns();
+    let mut columns = described(known.iter().map(|c| (c.name.to_string(), shown_type(&c.ty.arrow()))).collect());
+    let roles = known.iter().map(|c| Some(c.role.as_str())).collect::<StringArray>();
+    columns.push(("role", Arc::new(roles)));
+    let mode = found.info.mode.as_str();
+    columns.push(("mode", Arc::new(StringArray::from(vec![mode; known.len()]))));
+    table(state, columns)
+}
+
+/// DuckDB's name of a type.
+fn shown_type(ty: &DataType) -> String {
+    match ty {
+        DataType::Boolean => "BOOLEAN".into(),
+        DataType::Int8 => "TINYINT".into(),
+        DataType::Int16 => "SMALLINT".into(),
+        DataType::Int32 => "INTEGER".into(),
+        DataType::Int64 => "BIGINT".into(),
+        DataType::UInt8 => "UTINYINT".into(),
+        DataType::UInt16 => "USMALLINT".into(),
+        DataType::UInt32 => "UINTEGER".into(),
+        DataType::UInt64 => "UBIGINT".into(),
+        DataType::Float16 | DataType::Float32 => "FLOAT".into(),
+        DataType::Float64 => "DOUBLE".into(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "VARCHAR".into(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BLOB".into(),
+        DataType::Date32 | DataType::Date64 => "DATE".into(),
+        DataType::Time32(_) | DataType::Time64(_) => "TIME".into(),
+        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL".into(),
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMP WITH TIME ZONE".into(),
+        DataType::Timestamp(TimeUnit::Second, None) => "TIMESTAMP_S".into(),
+        DataType::Timestamp(TimeUnit::Millisecond, None) => "TIMESTAMP_MS".into(),
+        DataType::Timestamp(TimeUnit::Microsecond, None) => "TIMESTAMP".into(),
+        DataType::Timestamp(TimeUnit::Nanosecond, None) => "TIMESTAMP_NS".into(),
+        DataType::Decimal128(38, 0) => "HUGEINT".into(),
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+            format!("DECIMAL({p},{s})")
+        }
+        DataType::Decimal256(p, s) => format!("DECIMAL({p},{s})"),
+        DataType::Dictionary(_, value) => shown_type(value),
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            format!("{}[]", shown_type(item.data_type()))
+        }
+        DataType::Struct(fields) => {
+            let shown: Vec<String> =
+                fields.iter().map(|f| format!("{} {}", f.name(), shown_type(f.data_type()))).collect();
+            format!("STRUCT({})", shown.join(", "))
+        }
+        DataType::Null => "\"NULL\"".into(),
+        other => other.to_string(),
+    }
+}
+
+async fn plan(
+    statement: Statement,
+    state: &SessionState,
+    scope: &Scope,
+    aliases: &HashMap<String, String>,
+) -> Result<Planned, Error> {
+    let statement = PlannerStatement::Statement(Box::new(statement));
+    let mut stored = HashMap::new();
+    let mut hot_rows = 0;
+    for reference in state.resolve_table_references(&statement)? {
+        let owner = reference.schema().unwrap_or(&scope.database);
+        let may_be_function = reference.schema().is_none() && guard::TABLE_FUNCTIONS.contains(&reference.table());
+        if may_be_function && scope.check(owner, reference.table()).is_err() {
+            continue;
+        }
+        scope.check(owner, reference.table())?;
+        let Some(table) = scope.view.table(owner, reference.table()) else {
+            if may_be_function {
+                continue;
+            }
+            return Err(not_found(scope, owner, reference.table(), reference.schema().is_some()));
+        };
+        if scope.mode == ReadMode::Newest {
+            hot_rows += table.hot.rows();
+        }
+        for column in table.info.schema.columns() {
+            stored.entry(fold(&column.name)).or_insert_with(|| column.name.to_string());
+        }
+    }
+    let logical = state.statement_to_plan(statement).await?;
+    let plan = yielding(state.create_physical_plan(&logical).await?)?;
+    let fields: Vec<Field> = plan
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| {
+            let name = names::shown(f.name(), aliases, &stored).to_owned();
+            Field::new(name, f.data_type().clone(), true)
+        })
+        .collect();
+    Ok(Planned { schema: Arc::new(Schema::new(fields)), plan, context: state.task_ctx(), hot_rows })
+}
+
+/// A join can make millions of batches from one of its input's, and the engine gives its thread
+/// back only where leaves are read: without this a cancelled join would run to its end.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, Error> {
+    let wrapped = plan.transform_up(|node| {
+        let multiplies = node.name().contains("Join") || node.name().contains("Unnest");
+        Ok(match multiplies {
+            true => Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>),
+            false => Transformed::no(node),
+        })
+    })?;
+    Ok(wrapped.data)
+}
+
+fn not_found(scope: &Scope, database: &str, table: &str, qualified: bool) -> Error {
+    let known = scope.view.database(database);
+    let wanted = fold(table);
+    let nearest = known.and_then(|d| {
+        let names = d.tables.values().filter_map(|id| scope.view.tables.get(id)).map(|t| t.info.name.to_string());
+        names
+            .filter(|n| scope.access.may(Permission::Read, database, n))
+            .map(|n| (strsim::damerau_levenshtein(&fold(&n), &wanted), n))
+            .filter(|(distance, n)| *distance <= 2.max(n.len() / 3))
+            .min()
+            .map(|(_, n)| n)
+    });
+    let table = if qualified || known.is_none() { format!("{database}.{table}") } else { table.to_owned() };
+    Error::TableNotFound { table, nearest }
+}
+
+/// The databases of one View as the planner looks names up.
+#[derive(Debug)]
+pub struct ViewCatalog(pub Arc<Scope>);
+
+impl CatalogProviderList for ViewCatalog {
+    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.into()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == CATALOG).then(|| Arc::new(ViewCatalog(Arc::clone(&self.0))) as _)
+    }
+}
+
+impl CatalogProvider for ViewCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        self.0.view.databases.keys().map(|k| k.to_string()).filter(|k| self.0.access.sees(k)).collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let database = Arc::clone(self.0.view.database(name)?);
+        Some(Arc::new(DatabaseSchema { scope: Arc::clone(&self.0), database }))
+    }
+}
+
+#[derive(Debug)]
+struct DatabaseSchema {
+    scope: Arc<Scope>,
+    database: Arc<store::view::Database>,
+}
+
+#[async_trait]
+impl SchemaProvider for DatabaseSchema {
+    fn table_names(&self) -> Vec<String> {
+        let may = |name: &String| self.scope.access.may(Permission::Read, &self.database.name, name);
+        self.database.tables.keys().map(|k| k.to_string()).filter(may).collect()
+    }
+
+    /// However a statement names a table, its plan gets it here: nothing else decides who may read it.
+    async fn table(&self, name: &str) -> PlanResult<Option<Arc<dyn TableProvider>>> {
+        let view = &self.scope.view;
+        let id = self.database.tables.get(fold(name).as_str());
+        let Some(table) = id.and_then(|id| view.tables.get(id)) else { return Ok(None) };
+        self.scope
+            .check(&self.database.name, name)
+            .map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
+        let folder = format!("{}{}", self.database.path, table.info.path);
+        let scan = TableScan::new(Arc::clone(table), folder, self.scope.mode == ReadMode::Newest);
+        Ok(Some(Arc::new(scan)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.database.tables.contains_key(fold(name).as_str())
+    }
+}

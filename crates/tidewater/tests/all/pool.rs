@@ -1,0 +1,268 @@
+//! The query pool: slots, queue, priorities, deadlines, cancels, memory, health.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Reply, Server, TOKEN, eventually, folder};
+
+/// Runs until somebody ends it.
+const ENDLESS: &str = "SELECT sum(a.value * b.value) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+
+fn pool(server: &Server) -> Value {
+    server.get("/api/v1/metrics/query-pool").json()
+}
+
+fn active(server: &Server) -> Vec<Value> {
+    server.get("/api/v1/queries/active").json()["queries"].as_array().expect("a list").clone()
+}
+
+fn history(server: &Server) -> Vec<Value> {
+    server.get("/api/v1/queries/history?limit=1000").json()["queries"].as_array().expect("a list").clone()
+}
+
+fn running(server: &Server) -> i64 {
+    pool(server)["pool"]["active_connections"].as_i64().expect("a number")
+}
+
+fn waiting(server: &Server) -> i64 {
+    pool(server)["pool"]["queue_depth"].as_i64().expect("a number")
+}
+
+fn cancel(server: &Server, query: &Value) -> Reply {
+    server.send("DELETE", &format!("/api/v1/queries/{}", query["id"].as_str().expect("an id")), &[], b"")
+}
+
+/// Seconds of CPU time that the server has had.
+fn cpu(server: &Server) -> f64 {
+    server.metric("process_cpu_seconds_total")
+}
+
+/// Nothing of a query is left: no slot, no thread at work, no memory.
+fn all_is_quiet(server: &Server) {
+    eventually("the slot is free", || running(server) == 0 && active(server).is_empty());
+    eventually("no thread is at work", || {
+        let (before, began) = (cpu(server), Instant::now());
+        while began.elapsed() < Duration::from_millis(100) {
+            std::thread::yield_now();
+        }
+        cpu(server) - before < 0.05
+    });
+    assert_eq!(pool(server)["pool"]["memory_common_bytes"], 0);
+}
+
+#[test]
+fn t36_a_cancel_a_deadline_and_a_client_that_leaves_end_the_work() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["query.timeout=3"]);
+    let sort = "SELECT count(*) FROM (SELECT a.value % 7 k, repeat('x', 50) s FROM generate_series(1, 3000) a, \
+                generate_series(1, 3000) b ORDER BY 2, 1) t";
+    for sql in [ENDLESS, sort] {
+        // somebody cancels it
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| server.query_with(sql, &[]));
+            eventually("it runs", || running(&server) == 1);
+            let query = active(&server).remove(0);
+            assert_eq!((&query["status"], &query["token_name"]), (&json!("running"), &json!("admin")));
+            assert_eq!((&query["remote_addr"], &query["sql"]), (&json!("127.0.0.1"), &json!(sql)));
+            assert_eq!(cancel(&server, &query).status, 200);
+            let reply = asked.join().expect("the thread ends");
+            assert_eq!((reply.status, &reply.json()["code"]), (409, &json!("cancelled")));
+            let again = cancel(&server, &query);
+            assert_eq!((again.status, &again.json()["code"]), (409, &json!("already_ended")));
+        });
+        all_is_quiet(&server);
+        // its client goes
+        let body = json!({"sql": sql}).to_string();
+        let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).expect("the server listens");
+        let length = body.len();
+        let head = format!("POST /api/v1/query HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n");
+        write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}").expect("the request is sent");
+        eventually("it runs", || running(&server) == 1);
+        drop(stream);
+        all_is_quiet(&server);
+        // its time is over
+        assert_eq!(server.refusal(ENDLESS).0, 504);
+        all_is_quiet(&server);
+    }
+    let statuses: Vec<String> = history(&server).iter().map(|q| q["status"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(statuses, ["timeout", "cancelled", "cancelled", "timeout", "cancelled", "cancelled"]);
+    assert_eq!(pool(&server)["pool"]["total_queries_timeout"], 2);
+    assert_eq!(server.rows("SELECT 1"), json!([[1]]));
+    // spilled runs are gone with their query
+    let files =
+        std::fs::read_dir(server.data().join("tmp")).unwrap().flatten().flat_map(|f| std::fs::read_dir(f.path()));
+    assert_eq!(files.flatten().count(), 0);
+}
+
+#[test]
+fn q1_q3_a_full_queue_refuses_at_once_and_who_waits_too_long_never_runs() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["database.max_connections=1", "query.queue=3", "query.timeout=4"]);
+    std::thread::scope(|scope| {
+        // one deadline over waiting and running
+        let asked: Vec<_> = (0..4)
+            .map(|n| {
+                let task = scope.spawn(|| server.query_with(ENDLESS, &[]));
+                eventually("it is in", || running(&server) + waiting(&server) == n + 1);
+                task
+            })
+            .collect();
+        let began = Instant::now();
+        let reply = server.query_with("SELECT 1", &[]);
+        assert_eq!(
+            (reply.status, &reply.json()["code"], reply.header("retry-after")),
+            (503, &json!("queue_full"), "1")
+        );
+        assert!(began.elapsed() < Duration::from_secs(2), "the refusal waited");
+        asked.into_iter().for_each(|a| assert_eq!(a.join().expect("the thread ends").status, 504));
+    });
+    eventually("slot and queue are empty", || running(&server) + waiting(&server) == 0);
+    let stats = pool(&server)["pool"].clone();
+    assert_eq!((&stats["total_queries_queued"], &stats["total_queries_turned_away"]), (&json!(3), &json!(1)));
+    assert_eq!(stats["total_queries_timeout"], 4);
+    // the first held the slot nearly to the end of the others: not one of them ran for its own four seconds
+    let timed_out: Vec<Value> = history(&server).into_iter().filter(|q| q["status"] == "timeout").collect();
+    assert_eq!(timed_out.len(), 4);
+    timed_out.iter().for_each(|q| assert!(q["duration_ms"].as_f64().unwrap() < 6_000.0, "{q}"));
+    assert_eq!(server.rows("SELECT 1"), json!([[1]]), "the queue takes queries again");
+}
+
+#[test]
+fn q2_interactive_queries_start_before_background_ones() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["database.max_connections=1", "query.queue=50"]);
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| server.query_with(ENDLESS, &[]));
+        eventually("it runs", || running(&server) == 1);
+        let ask = |sql: &'static str, priority: &'static str| {
+            let before = waiting(&server);
+            let server = &server;
+            scope.spawn(move || server.query_with(sql, &[("x-tidewater-priority", priority)]));
+            eventually("it waits", || waiting(server) == before + 1);
+        };
+        (0..10).for_each(|_| ask("SELECT 'background'", "background"));
+        ask("SELECT 'interactive'", "interactive");
+        assert_eq!(cancel(&server, &active(&server)[0]).status, 200);
+        assert_eq!(held.join().expect("the thread ends").status, 409);
+        eventually("all have run", || history(&server).len() == 12);
+    });
+    let order: Vec<Value> = history(&server).into_iter().rev().map(|q| q["sql"].clone()).collect();
+    assert_eq!((&order[1], &order[2]), (&json!("SELECT 'interactive'"), &json!("SELECT 'background'")));
+    let bad = server.query_with("SELECT 1", &[("x-tidewater-priority", "now")]);
+    assert_eq!((bad.status, &bad.json()["code"]), (400, &json!("invalid_parameter")));
+}
+
+#[test]
+fn queries_are_listed_shown_and_cancelled_by_who_may() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["query.slow_query_threshold_ms=1"]);
+    server.lines("t,host=a v=1 1");
+    let made = server.send("POST", "/api/v1/auth/tokens", &[], br#"{"name": "reader", "permissions": ["read"]}"#);
+    let bearer = format!("Bearer {}", made.json()["token"].as_str().expect("a token"));
+    let own = ("authorization", bearer.as_str());
+    let reply = server.query_with("SELECT count(*) FROM generate_series(1, 5000000) WHERE value % 3 = 1", &[]);
+    let id = reply.header("x-tidewater-query-id").to_owned();
+    assert_eq!(reply.header("x-arc-query-id"), id);
+    let shown = server.get(&format!("/api/v1/queries/{id}")).json()["query"].clone();
+    assert_eq!((&shown["status"], &shown["row_count"]), (&json!("completed"), &json!(1)));
+    assert!(shown["plan"].as_str().is_some_and(|p| p.contains("AggregateExec") && p.contains("metrics=")), "{shown}");
+    for part in ["wait_ms", "plan_ms", "first_rows_ms"] {
+        assert!(shown[part].as_f64() <= shown["duration_ms"].as_f64(), "{part}: {shown}");
+    }
+    let log = || std::fs::read_to_string(folder.path().join("server.log")).unwrap();
+    eventually("the slow query is logged", || log().contains("slow query") && log().contains(&id));
+    // a reader sees and cancels its own alone
+    let mine = server.query_with("SELECT 'mine'", &[own]).header("x-tidewater-query-id").to_owned();
+    let list = server.send("GET", "/api/v1/queries/history", &[own], b"").json();
+    assert_eq!((&list["count"], &list["queries"][0]["id"]), (&json!(1), &json!(mine)));
+    for (method, path) in [("GET", &id), ("DELETE", &id)] {
+        assert_eq!(server.send(method, &format!("/api/v1/queries/{path}"), &[own], b"").status, 404);
+    }
+    // a failure is listed with its reason
+    assert_eq!(server.refusal("SELECT nothing FROM t").0, 400);
+    let failed = &history(&server)[0];
+    assert!(
+        failed["status"] == "failed" && failed["error"].as_str().is_some_and(|e| e.contains("nothing")),
+        "{failed}"
+    );
+    assert_eq!(server.get("/api/v1/queries/no-such-query").status, 404);
+}
+
+#[test]
+fn t42_heavy_queries_share_fairly_while_writes_go_on() {
+    let folder = folder();
+    let settings = ["memory.budget=512MiB", "database.max_connections=4", "query.queue=30", "query.temp_bytes=256MiB"];
+    let server = Server::start(folder.path(), &settings);
+    let done = AtomicBool::new(false);
+    let (outcomes, written) = std::thread::scope(|scope| {
+        let heavy = "SELECT count(*) FROM (SELECT value % 2500000 k, max(repeat('x', 20)) s, count(*) n \
+                     FROM generate_series(1, 2500000) GROUP BY 1) t";
+        let asked: Vec<_> = (0..20).map(|_| scope.spawn(|| server.query_with(heavy, &[]))).collect();
+        let writer = scope.spawn(|| {
+            let mut written = 0i64;
+            while !done.load(Ordering::SeqCst) {
+                server.lines(&format!("t v={written} {}", 1_000_000_000 * (written + 1)));
+                written += 1;
+            }
+            written
+        });
+        let outcomes: Vec<Reply> = asked.into_iter().map(|a| a.join().expect("the thread ends")).collect();
+        done.store(true, Ordering::SeqCst);
+        (outcomes, writer.join().expect("the writer ends"))
+    });
+    for reply in &outcomes {
+        let body = reply.json();
+        assert!(reply.status == 200 || body["code"] == "memory_limit", "{} {body}", reply.status);
+    }
+    assert!(written > 0);
+    assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[written]]));
+    all_is_quiet(&server);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("the server runs");
+    let peak =
+        status.lines().find(|l| l.starts_with("VmHWM:")).and_then(|l| l.split_whitespace().nth(1)).unwrap_or("0");
+    let peak_mib = peak.parse::<u64>().expect("a number") >> 10;
+    assert!(peak_mib < 900, "{peak_mib} MiB resident with a budget of 512 MiB");
+}
+
+#[test]
+fn q5_rows_that_end_because_the_work_broke_are_no_answer() {
+    let folder = folder();
+    let env = [("TIDEWATER_FAILPOINT", "pool.rows:1=panic")];
+    let server = Server::try_start(folder.path(), &["database.max_connections=1"], &env).expect("it starts");
+    let body = json!({"sql": "SELECT value FROM generate_series(1, 100000)"}).to_string();
+    let cut = server.try_send("POST", "/api/v1/query", &[], body.as_bytes());
+    assert!(cut.is_err(), "a client takes the answer for whole");
+    // the slot was replaced and serves
+    assert_eq!(server.rows("SELECT 1"), json!([[1]]));
+    let stats = pool(&server);
+    assert_eq!(stats["pool"]["connections_replaced"], 1);
+    assert_eq!(
+        (&stats["connections"][0]["connection_id"], &stats["connections"][0]["failed_queries"]),
+        (&json!(1), &json!(0))
+    );
+    assert_eq!(history(&server).last().unwrap()["status"], "failed");
+}
+
+#[test]
+fn q6_a_probe_that_fails_panics_or_hangs_is_seen_and_tried_again() {
+    for point in ["pool.probe:2=error", "pool.probe:2=panic", "pool.query:1=hang"] {
+        let folder = folder();
+        let env = [("TIDEWATER_FAILPOINT", point)];
+        let server = Server::try_start(folder.path(), &["database.health_check_interval=1"], &env).expect("it starts");
+        let health = || pool(&server)["health"].clone();
+        eventually("the failure shows", || health()["healthy"] == false);
+        let failed = health();
+        assert!(
+            failed["consecutive_errors"].as_u64() >= Some(1) && failed["backoff_s"].as_u64() >= Some(1),
+            "{failed}"
+        );
+        assert_eq!(server.metric("tidewater_query_pool_healthy"), 0.0);
+        assert_eq!(server.rows("SELECT 1"), json!([[1]]), "{point}: queries go on");
+        eventually("the pool is well again", || health()["healthy"] == true && health()["last_run"].is_string());
+        assert_eq!(server.get("/ready").json()["query_pool"]["healthy"], true);
+    }
+}
