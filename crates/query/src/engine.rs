@@ -17,6 +17,7 @@ use object_store::local::LocalFileSystem;
 use store::{Store, View, failpoint};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cache::{Answer, Cache, Flight, Identity, Key, Met, Turn, bytes_of, statement_key};
 use crate::filter::SqlFilter;
 use crate::lastpoint::Lastpoint;
 use crate::memory::{Common, QueryMemory};
@@ -24,7 +25,7 @@ use crate::plan::{Planned, Scope, ViewCatalog, answer};
 use crate::pool::{Ended, Pool, Priority, Slot};
 use crate::provider::STORE_URL;
 use crate::running::{Owner, Query, Registry};
-use crate::syntax::{Parsed, parse};
+use crate::syntax::{Kind, Parsed, parse};
 use crate::{Error, functions};
 
 /// Batches that wait between the engine and the wire.
@@ -49,6 +50,9 @@ pub struct EngineConfig {
     pub threads: usize,
     /// Waiting and running together.
     pub timeout: Duration,
+    /// Memory of kept answers, and of one of them, in bytes; zero: none is kept.
+    pub cache_bytes: usize,
+    pub cache_result_bytes: usize,
     /// A query that takes longer is logged with its plan; none: never.
     pub slow: Option<Duration>,
 }
@@ -74,6 +78,8 @@ pub struct Request {
     pub priority: Priority,
     /// Where it is shorter than the engine's.
     pub timeout: Option<Duration>,
+    /// Whether an answer that was computed before will do: it is the one that would be computed now.
+    pub use_cache: bool,
 }
 
 impl Request {
@@ -87,11 +93,23 @@ impl Request {
             owner: Owner::server(),
             priority: Priority::Interactive,
             timeout: None,
+            use_cache: false,
         }
     }
 
-    fn scope(&self, view: Arc<View>) -> Arc<Scope> {
-        Arc::new(Scope { view, database: self.database.clone(), mode: self.mode, access: Arc::clone(&self.access) })
+    fn scope(&self, view: Arc<View>, statement: Option<Key>) -> Arc<Scope> {
+        let (database, access) = (self.database.clone(), Arc::clone(&self.access));
+        Arc::new(Scope { view, database, mode: self.mode, access, statement, reads: Arc::default() })
+    }
+
+    fn key(&self, parsed: &Parsed) -> Option<Key> {
+        match &parsed.kind {
+            Kind::Query(statement) => {
+                let text = statement.to_string();
+                Some(statement_key(&text, &parsed.aliases, &self.database, self.mode, &self.access))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -104,6 +122,7 @@ pub struct Engine {
     memory: Arc<Common>,
     pool: Arc<Pool>,
     registry: Arc<Registry>,
+    cache: Arc<Cache>,
 }
 
 impl fmt::Debug for Engine {
@@ -152,12 +171,20 @@ pub struct QueryStream {
     pub snapshot: u64,
     /// Rows of the tables read that no file holds.
     pub hot_rows: usize,
-    batches: mpsc::Receiver<Result<RecordBatch, Error>>,
-    task: tokio::task::JoinHandle<()>,
+    /// Whether the answer was there already.
+    pub met: Met,
+    rows: Rows,
     deadline: Instant,
     timeout: Duration,
     pool: Arc<Pool>,
     live: Live,
+}
+
+/// Where the rows of an answer come from.
+#[derive(Debug)]
+enum Rows {
+    Computed { batches: mpsc::Receiver<Result<RecordBatch, Error>>, task: tokio::task::JoinHandle<()> },
+    Kept { answer: Arc<Answer>, next: usize },
 }
 
 impl QueryStream {
@@ -168,7 +195,19 @@ impl QueryStream {
 
     /// The next batch; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
-        let received = bounded(&self.live.query, self.deadline, self.timeout, self.batches.recv()).await;
+        let (batches, task) = match &mut self.rows {
+            Rows::Computed { batches, task } => (batches, task),
+            Rows::Kept { answer, next } => {
+                let batch = answer.batches.get(*next).cloned();
+                *next += 1;
+                match &batch {
+                    Some(batch) => self.live.query.add_rows(batch.num_rows()),
+                    None => self.live.end(Ok(())),
+                }
+                return batch.map(Ok);
+            }
+        };
+        let received = bounded(&self.live.query, self.deadline, self.timeout, batches.recv()).await;
         let outcome = match received {
             Ok(Some(Ok(batch))) => {
                 self.live.query.add_rows(batch.num_rows());
@@ -176,7 +215,7 @@ impl QueryStream {
             }
             Ok(Some(Err(error))) | Err(error) => Err(error),
             // rows that end because the task broke are no answer
-            Ok(None) => match (&mut self.task).await {
+            Ok(None) => match task.await {
                 Err(error) if error.is_panic() => Err(Error::Internal("the query's task panicked".into())),
                 _ => Ok(()),
             },
@@ -184,15 +223,21 @@ impl QueryStream {
         if matches!(outcome, Err(Error::Timeout { .. })) {
             self.pool.timed_out();
         }
-        self.task.abort();
+        self.stop();
         self.live.end(outcome.as_ref().map(|()| ()));
         outcome.err().map(Err)
+    }
+
+    fn stop(&self) {
+        if let Rows::Computed { task, .. } = &self.rows {
+            task.abort();
+        }
     }
 }
 
 impl Drop for QueryStream {
     fn drop(&mut self) {
-        self.task.abort();
+        self.stop();
     }
 }
 
@@ -223,11 +268,16 @@ impl Engine {
         let base = base_state(&store, &config)?;
         let memory = Common::new(config.memory_bytes, config.slots);
         let pool = Arc::new(Pool::new(config.slots, config.queue));
-        Ok(Self { store, config, runtime: Some(runtime), base, memory, pool, registry: Arc::default() })
+        let cache = Arc::new(Cache::new(config.cache_bytes, config.cache_result_bytes));
+        Ok(Self { store, config, runtime: Some(runtime), base, memory, pool, registry: Arc::default(), cache })
     }
 
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    pub fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     pub fn queries(&self) -> &Registry {
@@ -324,19 +374,30 @@ impl Engine {
         let query = Arc::clone(&live.query);
         let outcome = async {
             let parsed = parsed()?;
+            let view = self.store.view();
+            let statement = if request.use_cache && self.cache.is_on() { request.key(&parsed) } else { None };
+            let kept = statement.and_then(|key| self.cache.find(&key, &view, request.mode));
+            if let Some((answer, hot_rows)) = kept {
+                query.started();
+                query.came();
+                let (schema, snapshot) = (Arc::clone(&answer.schema), view.snapshot);
+                let rows = Rows::Kept { answer, next: 0 };
+                return Ok((schema, hot_rows, snapshot, Met::Hit, rows));
+            }
             let owner = request.owner.id.unwrap_or_default();
             let waiting = self.pool.enter(owner, request.priority, &query.id);
             let slot = bounded(&query, deadline, timeout, waiting).await??;
             query.started();
+            // what was written while the query waited is seen
             let view = self.store.view();
             let snapshot = view.snapshot;
             let memory = self.memory.query();
             live.memory = Some(Arc::clone(&memory));
-            let scope = request.scope(view);
+            let scope = request.scope(view, statement);
             let state = self.session(&scope, memory);
             let (send, batches) = mpsc::channel(STREAM_BATCHES);
             let (reply, ready) = oneshot::channel();
-            let task = Task { query: Arc::clone(&query), slot, reply, send };
+            let task = Task { query: Arc::clone(&query), slot, reply, send, cache: Arc::clone(&self.cache) };
             let hangs = failpoint::hangs("pool", "query");
             let task = Aborting(Some(self.runtime()?.spawn(async move {
                 if hangs {
@@ -347,30 +408,31 @@ impl Engine {
             })));
             let ready = bounded(&query, deadline, timeout, ready).await?;
             let ready = ready.map_err(|_| Error::Internal("the query's task ended while planning".into()))??;
-            Ok((ready, snapshot, batches, task))
+            live.plan = Some(ready.plan);
+            Ok(match ready.answer {
+                Some(answer) => {
+                    let schema = Arc::clone(&answer.schema);
+                    (schema, ready.hot_rows, snapshot, Met::Hit, Rows::Kept { answer, next: 0 })
+                }
+                None => {
+                    let rows = Rows::Computed { batches, task: task.keep() };
+                    (ready.schema, ready.hot_rows, snapshot, ready.met, rows)
+                }
+            })
         };
-        let (ready, snapshot, batches, task) = match outcome.await {
-            Ok(done) => done,
+        match outcome.await {
+            Ok((schema, hot_rows, snapshot, met, rows)) => {
+                let pool = Arc::clone(&self.pool);
+                Ok(QueryStream { schema, snapshot, hot_rows, met, rows, deadline, timeout, pool, live })
+            }
             Err(error) => {
                 if matches!(error, Error::Timeout { .. }) {
                     self.pool.timed_out();
                 }
                 live.end(Err(&error));
-                return Err(error);
+                Err(error)
             }
-        };
-        live.plan = Some(ready.plan);
-        Ok(QueryStream {
-            schema: ready.schema,
-            snapshot,
-            hot_rows: ready.hot_rows,
-            batches,
-            task: task.keep(),
-            deadline,
-            timeout,
-            pool: Arc::clone(&self.pool),
-            live,
-        })
+        }
     }
 
     /// The physical plan of one query and what it runs in.
@@ -382,7 +444,7 @@ impl Engine {
         mode: ReadMode,
     ) -> Result<(Arc<dyn ExecutionPlan>, Arc<datafusion::execution::TaskContext>), Error> {
         let request = Request { database: database.to_owned(), mode, ..Request::of_server(sql) };
-        let scope = request.scope(self.store.view());
+        let scope = request.scope(self.store.view(), None);
         let planned = answer(parse(sql)?, self.session(&scope, self.memory.query()), &scope).await?;
         Ok((planned.plan, planned.context))
     }
@@ -473,6 +535,8 @@ struct Ready {
     schema: SchemaRef,
     hot_rows: usize,
     plan: Arc<dyn ExecutionPlan>,
+    met: Met,
+    answer: Option<Arc<Answer>>,
 }
 
 /// A planned query on the engine's threads.
@@ -481,18 +545,26 @@ struct Task {
     slot: Slot,
     reply: oneshot::Sender<Result<Ready, Error>>,
     send: mpsc::Sender<Result<RecordBatch, Error>>,
+    cache: Arc<Cache>,
 }
 
 impl Task {
     async fn run(mut self, outcome: Result<Planned, Error>) {
         self.query.planned();
-        let begun = outcome.and_then(|planned| {
-            let stream = execute_stream(Arc::clone(&planned.plan), Arc::clone(&planned.context))?;
-            Ok((planned, stream))
-        });
-        let (planned, mut stream) = match begun {
-            Ok(begun) => begun,
+        let planned = match outcome {
+            Ok(planned) => planned,
             Err(error) => return self.refuse(error),
+        };
+        let turn = self.turn(planned.identity.as_ref()).await;
+        let (met, mut gathered) = match turn {
+            Some(Turn::Found(answer)) => return self.found(planned, answer),
+            Some(Turn::Compute(flight)) => (Met::Miss, Some(Gathered::new(flight, &self.cache))),
+            Some(Turn::Wait(_)) => (Met::Miss, None),
+            None => (Met::Bypass, None),
+        };
+        let mut stream = match execute_stream(Arc::clone(&planned.plan), Arc::clone(&planned.context)) {
+            Ok(stream) => stream,
+            Err(error) => return self.refuse(error.into()),
         };
         // the first batch is awaited before anything is answered: most failures come before it
         let mut next = match stream.next().await {
@@ -502,7 +574,7 @@ impl Task {
         self.query.came();
         let Planned { schema, hot_rows, plan, .. } = planned;
         let Self { mut slot, reply, send, .. } = self;
-        if reply.send(Ok(Ready { schema: Arc::clone(&schema), hot_rows, plan })).is_err() {
+        if reply.send(Ok(Ready { schema: Arc::clone(&schema), hot_rows, plan, met, answer: None })).is_err() {
             return;
         }
         while let Some(batch) = next {
@@ -512,6 +584,9 @@ impl Task {
             }
             let batch = batch.map_err(Error::from).and_then(|b| renamed(&schema, b));
             let failed = batch.as_ref().err().map(how);
+            if let Ok(batch) = &batch {
+                gathered = gathered.and_then(|g| g.with(batch));
+            }
             if send.send(batch).await.is_err() {
                 return;
             }
@@ -520,6 +595,30 @@ impl Task {
             }
             next = stream.next().await;
         }
+        // kept before the client sees the end: when it asks again, the answer is there
+        if let Some(gathered) = gathered {
+            gathered.keep(&schema);
+        }
+        slot.ended(Ended::Well);
+    }
+
+    /// What the cache says, after a wait for whoever computes the answer already. None: it is not asked.
+    async fn turn(&self, identity: Option<&Identity>) -> Option<Turn> {
+        let Some(identity) = identity else {
+            self.cache.bypassed();
+            return None;
+        };
+        let turn = self.cache.turn(identity);
+        let Turn::Wait(mut landed) = turn else { return Some(turn) };
+        let _ = landed.changed().await;
+        Some(self.cache.turn(identity))
+    }
+
+    fn found(self, planned: Planned, answer: Arc<Answer>) {
+        self.query.came();
+        let Planned { schema, hot_rows, plan, .. } = planned;
+        let Self { mut slot, reply, .. } = self;
+        let _ = reply.send(Ok(Ready { schema, hot_rows, plan, met: Met::Hit, answer: Some(answer) }));
         slot.ended(Ended::Well);
     }
 
@@ -527,6 +626,34 @@ impl Task {
         self.slot.ended(how(&error));
         let (reply, _) = oneshot::channel();
         let _ = std::mem::replace(&mut self.reply, reply).send(Err(error));
+    }
+}
+
+/// Rows of an answer that may be kept, while they are not too many.
+struct Gathered {
+    cache: Arc<Cache>,
+    flight: Flight,
+    batches: Vec<RecordBatch>,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn new(flight: Flight, cache: &Arc<Cache>) -> Self {
+        Self { cache: Arc::clone(cache), flight, batches: Vec::new(), bytes: 0 }
+    }
+
+    fn with(mut self, batch: &RecordBatch) -> Option<Self> {
+        // slices are counted whole here: what is far too large ends early, the rest is measured when it is kept
+        self.bytes += bytes_of(batch);
+        self.batches.push(batch.clone());
+        (self.bytes <= 4 * self.cache.max_result_bytes()).then_some(self)
+    }
+
+    fn keep(self, schema: &SchemaRef) {
+        match Answer::new(schema, &self.batches) {
+            Ok(answer) => self.cache.keep(self.flight, answer),
+            Err(error) => tracing::warn!(%error, "an answer could not be kept"),
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 
 /// File columns bound by field id.
 mod adapter;
+/// Answers that are kept.
+pub mod cache;
 /// Plans as protobuf.
 pub mod codec;
 /// Runs of continuous queries.

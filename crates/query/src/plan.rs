@@ -5,10 +5,11 @@ use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::sql::parser::Statement as PlannerStatement;
@@ -16,7 +17,9 @@ use model::{Access, Permission, fold};
 use sqlparser::ast::Statement;
 use store::View;
 
+use crate::cache::{Identity, Key, Reads};
 use crate::engine::{CATALOG, ReadMode};
+use crate::lastpoint::LatestExec;
 use crate::provider::TableScan;
 use crate::syntax::{Kind, Parsed};
 use crate::{Error, guard, names};
@@ -29,6 +32,9 @@ pub struct Scope {
     pub database: String,
     pub mode: ReadMode,
     pub access: Arc<Access>,
+    /// The key of a statement whose answer may be kept.
+    pub statement: Option<Key>,
+    pub reads: Arc<Reads>,
 }
 
 impl Scope {
@@ -49,6 +55,8 @@ pub struct Planned {
     pub plan: Arc<dyn ExecutionPlan>,
     pub context: Arc<TaskContext>,
     pub hot_rows: usize,
+    /// Of an answer that may be kept.
+    pub identity: Option<Identity>,
 }
 
 /// Plans what was parsed.
@@ -87,7 +95,7 @@ fn table(state: &SessionState, columns: Vec<(&str, ArrayRef)>) -> Result<Planned
         .map_err(|e| Error::Internal(e.to_string()))?;
     let plan =
         datafusion::catalog::memory::MemorySourceConfig::try_new_exec(&[vec![batch]], Arc::clone(&schema), None)?;
-    Ok(Planned { schema, plan, context: state.task_ctx(), hot_rows: 0 })
+    Ok(Planned { schema, plan, context: state.task_ctx(), hot_rows: 0, identity: None })
 }
 
 fn show_tables(state: &SessionState, scope: &Scope, database: &str) -> Result<Planned, Error> {
@@ -211,19 +219,24 @@ async fn plan(
     let statement = PlannerStatement::Statement(Box::new(statement));
     let mut stored = HashMap::new();
     let mut hot_rows = 0;
+    let (mut tables, mut is_lasting) = (Vec::new(), true);
     for reference in state.resolve_table_references(&statement)? {
         let owner = reference.schema().unwrap_or(&scope.database);
         let may_be_function = reference.schema().is_none() && guard::TABLE_FUNCTIONS.contains(&reference.table());
         if may_be_function && scope.check(owner, reference.table()).is_err() {
+            is_lasting = false;
             continue;
         }
         scope.check(owner, reference.table())?;
         let Some(table) = scope.view.table(owner, reference.table()) else {
             if may_be_function {
+                // its arguments may say now()
+                is_lasting = false;
                 continue;
             }
             return Err(not_found(scope, owner, reference.table(), reference.schema().is_some()));
         };
+        tables.push((owner.to_owned(), reference.table().to_owned()));
         if scope.mode == ReadMode::Newest {
             hot_rows += table.hot.rows();
         }
@@ -232,6 +245,7 @@ async fn plan(
         }
     }
     let logical = state.statement_to_plan(statement).await?;
+    is_lasting = is_lasting && !changes_by_itself(&logical)?;
     let plan = yielding(state.create_physical_plan(&logical).await?)?;
     let fields: Vec<Field> = plan
         .schema()
@@ -242,7 +256,31 @@ async fn plan(
             Field::new(name, f.data_type().clone(), true)
         })
         .collect();
-    Ok(Planned { schema: Arc::new(Schema::new(fields)), plan, context: state.task_ctx(), hot_rows })
+    let identity = scope.statement.filter(|_| is_lasting).and_then(|statement| {
+        // a search for the newest rows decides as it goes what it reads
+        let reads = (!reads_as_it_goes(&plan)).then_some(&*scope.reads);
+        Identity::new(statement, tables, &scope.view, scope.mode, reads)
+    });
+    Ok(Planned { schema: Arc::new(Schema::new(fields)), plan, context: state.task_ctx(), hot_rows, identity })
+}
+
+/// Whether the same rows may give another answer later: `now()`, `random()` and their like.
+fn changes_by_itself(plan: &LogicalPlan) -> Result<bool, Error> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            let is_changing = |e: &Expr| {
+                Ok(matches!(e, Expr::ScalarFunction(f) if f.func.signature().volatility != Volatility::Immutable))
+            };
+            found = found || expr.exists(is_changing)?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(found)
+}
+
+fn reads_as_it_goes(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<LatestExec>() || plan.children().into_iter().any(reads_as_it_goes)
 }
 
 /// A join can make millions of batches from one of its input's, and the engine gives its thread
@@ -325,7 +363,8 @@ impl SchemaProvider for DatabaseSchema {
             .check(&self.database.name, name)
             .map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
         let folder = format!("{}{}", self.database.path, table.info.path);
-        let scan = TableScan::new(Arc::clone(table), folder, self.scope.mode == ReadMode::Newest);
+        let (with_hot, reads) = (self.scope.mode == ReadMode::Newest, Arc::clone(&self.scope.reads));
+        let scan = TableScan::recorded(Arc::clone(table), folder, with_hot, reads);
         Ok(Some(Arc::new(scan)))
     }
 

@@ -36,6 +36,7 @@ use store::points;
 use store::view::{DataFile, Table};
 
 use crate::adapter::ByFieldId;
+use crate::cache::{Reads, rows_key};
 use crate::hot::HotExec;
 use crate::points::{PointOrder, PointsExec};
 
@@ -50,9 +51,16 @@ pub struct TableScan {
     folder: String,
     schema: SchemaRef,
     with_hot: bool,
+    /// Where scans say what they read.
+    reads: Option<Arc<Reads>>,
 }
 
 impl TableScan {
+    /// As [`TableScan::new`], for a plan whose answer may be kept.
+    pub fn recorded(table: Arc<Table>, folder: String, with_hot: bool, reads: Arc<Reads>) -> Self {
+        Self { reads: Some(reads), ..Self::new(table, folder, with_hot) }
+    }
+
     pub fn new(table: Arc<Table>, folder: String, with_hot: bool) -> Self {
         let fields: Vec<Field> = table
             .info
@@ -64,7 +72,7 @@ impl TableScan {
                 Field::new(fold(&c.name), engine_type(c.ty), true).with_metadata(id)
             })
             .collect();
-        Self { table, folder, schema: Arc::new(Schema::new(fields)), with_hot }
+        Self { table, folder, schema: Arc::new(Schema::new(fields)), with_hot, reads: None }
     }
 
     /// The files that may hold rows for which `predicate` is true, by the catalog's bounds.
@@ -105,6 +113,7 @@ impl TableScan {
         partitions: usize,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.prune(keys.as_ref())?;
+        self.record(&files, &self.hot_chunks(None)?);
         let chunks = || self.table.hot.chunks().filter(|_| self.with_hot);
         let hot = chunks().map(|c| (c.time_min, c.time_max)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         let (mut single, mut merged, mut beside_hot) = (Vec::new(), Vec::new(), Vec::new());
@@ -166,11 +175,28 @@ impl TableScan {
         file.sort_key.iter().copied().filter(|key| Some(*key) != ns).eq(expected)
     }
 
-    /// The rows of `files` and, if asked for, the hot ones.
+    /// The hot chunks that may hold rows for which `predicate` is true, by their bounds of time.
+    pub fn hot_chunks(&self, predicate: Option<&Arc<dyn PhysicalExpr>>) -> Result<Vec<Arc<Chunk>>> {
+        let chunks: Vec<Arc<Chunk>> = self.table.hot.chunks().filter(|_| self.with_hot).cloned().collect();
+        let pruning = predicate.and_then(|predicate| {
+            PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).build(Arc::clone(predicate))
+        });
+        let Some(pruning) = pruning.filter(|_| !chunks.is_empty()) else { return Ok(chunks) };
+        let keep = pruning.prune(&ChunkBounds(&chunks))?;
+        Ok(chunks.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(c, _)| c).collect())
+    }
+
+    fn record(&self, files: &[Arc<DataFile>], chunks: &[Arc<Chunk>]) {
+        if let Some(reads) = &self.reads {
+            reads.add(self.table.info.id, rows_key(&self.table, files.iter(), chunks.iter()));
+        }
+    }
+
+    /// The rows of `files` and of these hot chunks.
     pub fn rows_plan(
         &self,
         files: &[Arc<DataFile>],
-        with_hot: bool,
+        hot: &[Arc<Chunk>],
         predicate: Option<Arc<dyn PhysicalExpr>>,
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
@@ -180,9 +206,7 @@ impl TableScan {
         if !files.is_empty() {
             inputs.push(self.file_plan(files, predicate, projection, limit, partitions)?);
         }
-        if with_hot {
-            inputs.extend(self.hot_plan(projection)?);
-        }
+        inputs.extend(self.hot_plan(hot, projection)?);
         match inputs.len() {
             0 => self.empty_plan(projection),
             1 => Ok(inputs.remove(0)),
@@ -233,19 +257,21 @@ impl TableScan {
         statistics
     }
 
-    fn hot_plan(&self, projection: Option<&Vec<usize>>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    fn hot_plan(
+        &self,
+        chunks: &[Arc<Chunk>],
+        projection: Option<&Vec<usize>>,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if chunks.is_empty() {
+            return Ok(None);
+        }
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
         let schema = Arc::new(self.schema.project(wanted)?);
-        let batches =
-            self.table.hot.chunks().map(|chunk| self.hot_batch(chunk, wanted, &schema)).collect::<Result<Vec<_>>>()?;
-        if batches.is_empty() {
-            return Ok(None);
-        }
+        let batches = chunks.iter().map(|chunk| self.hot_batch(chunk, wanted, &schema)).collect::<Result<Vec<_>>>()?;
         let mut statistics = Statistics::new_unknown(&schema);
-        statistics.num_rows = Precision::Exact(self.table.hot.rows());
-        let bounds = self.table.hot.chunks().map(|c| (c.time_min, c.time_max));
-        let bounds = bounds.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        statistics.num_rows = Precision::Exact(chunks.iter().map(|c| c.rows).sum());
+        let bounds = chunks.iter().map(|c| (c.time_min, c.time_max)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         if let (Some((min, max)), Some((at, _))) = (bounds, schema.column_with_name(TIME)) {
             statistics.column_statistics[at] = time_statistics(min, max);
         }
@@ -339,8 +365,10 @@ impl TableProvider for TableScan {
             return self.points_plan(predicate, keys, projection, partitions);
         }
         let files = self.prune(predicate.as_ref())?;
+        let hot = self.hot_chunks(predicate.as_ref())?;
+        self.record(&files, &hot);
         let limit = if predicate.is_some() { None } else { limit };
-        self.rows_plan(&files, self.has_hot(), predicate, projection, limit, partitions)
+        self.rows_plan(&files, &hot, predicate, projection, limit, partitions)
     }
 }
 
@@ -397,6 +425,43 @@ impl PruningStatistics for FileBounds<'_> {
 
     fn row_counts(&self) -> Option<ArrayRef> {
         Some(Arc::new(self.files.iter().map(|f| Some(f.rows)).collect::<UInt64Array>()))
+    }
+
+    fn contained(&self, _: &Column, _: &std::collections::HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}
+
+/// The bounds of time of hot chunks, as the pruning predicate asks for them.
+struct ChunkBounds<'a>(&'a [Arc<Chunk>]);
+
+impl ChunkBounds<'_> {
+    fn time(&self, column: &Column, pick: impl Fn(&Chunk) -> i64) -> Option<ArrayRef> {
+        let values: Vec<i64> = self.0.iter().map(|c| pick(c)).collect();
+        (column.name == TIME)
+            .then(|| Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")) as ArrayRef)
+    }
+}
+
+impl PruningStatistics for ChunkBounds<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.time(column, |c| c.time_min)
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.time(column, |c| c.time_max)
+    }
+
+    fn num_containers(&self) -> usize {
+        self.0.len()
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        (column.name == TIME).then(|| Arc::new(UInt64Array::from(vec![0; self.0.len()])) as ArrayRef)
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        Some(Arc::new(self.0.iter().map(|c| Some(c.rows as u64)).collect::<UInt64Array>()))
     }
 
     fn contained(&self, _: &Column, _: &std::collections::HashSet<ScalarValue>) -> Option<BooleanArray> {

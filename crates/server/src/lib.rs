@@ -6,6 +6,8 @@
 pub mod audit;
 /// Who may ask.
 pub mod auth;
+/// The cache of answers.
+mod cache;
 /// What compaction does and has done.
 mod compaction;
 /// What the server is told at start.

@@ -5,8 +5,8 @@ use axum::extract::State as Extract;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use crate::queries;
 use crate::state::{Shared, State};
+use crate::{cache, queries};
 
 /// `GET /metrics`: Prometheus text, with Arc's names where they mean the same.
 pub async fn prometheus(Extract(state): Extract<Shared>) -> Response {
@@ -96,7 +96,10 @@ fn render(state: &State) -> String {
         ("process_resident_memory_bytes", "Resident memory.", resident_bytes()),
         ("process_open_fds", "Open descriptors.", open_descriptors()),
     ];
-    for (kind, list) in [("counter", counters), ("gauge", gauges)] {
+    let (cache_counters, cache_gauges) = cache::metrics(state);
+    let lists =
+        [("counter", counters), ("gauge", gauges), ("counter", &cache_counters[..]), ("gauge", &cache_gauges[..])];
+    for (kind, list) in lists {
         for (name, help, value) in list {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
         }

@@ -55,13 +55,15 @@ fn envelope(error: ApiError) -> ApiError {
 }
 
 /// Which rows the answer saw, and the id by which the query is listed and cancelled.
-fn provenance(state: &State, stream: &QueryStream) -> [(&'static str, String); 4] {
+fn provenance(state: &State, stream: &QueryStream) -> [(&'static str, String); 6] {
     count(&state.counters.query_requests, 1);
     [
         ("x-tidewater-snapshot", stream.snapshot.to_string()),
         ("x-tidewater-hot-rows", stream.hot_rows.to_string()),
         ("x-tidewater-query-id", stream.id().to_owned()),
         ("x-arc-query-id", stream.id().to_owned()),
+        ("x-tidewater-cache", stream.met.as_str().to_owned()),
+        ("x-arc-cache", stream.met.as_str().to_owned()),
     ]
 }
 
@@ -94,6 +96,7 @@ async fn run(
         owner: Owner { id: caller.id, name: Arc::clone(&caller.name), address: Some(caller.address.to_string()) },
         priority: priority(headers)?,
         timeout: None,
+        use_cache: !headers.get(header::CACHE_CONTROL).is_some_and(|v| v.as_bytes() == b"no-cache"),
     };
     state.engine.query(request).await.map_err(|error| {
         count(&state.counters.query_requests, 1);

@@ -13,7 +13,7 @@ use crate::auth::{self, Needs};
 use crate::error::ApiError;
 use crate::state::{Shared, count};
 use crate::{
-    audit, compaction, continuous, databases, delete, health, influx, jobs, metrics, queries, query, retention,
+    audit, cache, compaction, continuous, databases, delete, health, influx, jobs, metrics, queries, query, retention,
     samples, tokens, write,
 };
 
@@ -100,6 +100,10 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
         .on(get(), "/api/v1/queries/history", TOKEN, "List queries that ended", queries::history)
         .on(get(), "/api/v1/queries/{id}", TOKEN, "Show a query", queries::one)
         .on(del(), "/api/v1/queries/{id}", TOKEN, "Cancel a query", queries::cancel)
+        .on(get(), "/api/v1/cache/stats", TOKEN, "Show the cache of answers", cache::stats)
+        .on(get(), "/api/v1/cache/health", TOKEN, "Show whether it keeps to its bound", cache::health)
+        .on(post(), "/api/v1/cache/clear", SERVER, "Empty the cache of answers", cache::clear)
+        .on(del(), "/api/v1/cache/clear", SERVER, "Empty the cache of answers", cache::clear)
         // databases and measurements
         .on(get(), "/api/v1/measurements", READ, "List measurements", databases::measurements)
         .on(get(), "/api/v1/databases", TOKEN, "List databases", databases::list)

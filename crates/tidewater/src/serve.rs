@@ -98,6 +98,8 @@ pub fn start(settings: &Settings) -> Result<Running> {
             queue: settings.integer("query.queue") as usize,
             threads: or_cores("database.thread_count", 1),
             timeout: Duration::from_secs(settings.integer("query.timeout")),
+            cache_bytes: (budget / 100 * settings.integer("cache.percent")) as usize,
+            cache_result_bytes: settings.bytes("cache.max_result_size") as usize,
             slow: Some(settings.integer("query.slow_query_threshold_ms"))
                 .filter(|ms| *ms > 0)
                 .map(Duration::from_millis),

@@ -271,6 +271,18 @@ pub const SETTINGS: &[Setting] = &[
         doc: "disk that all queries may spill to together",
     },
     Setting {
+        key: "cache.percent",
+        kind: Kind::Integer { min: 0, max: 50 },
+        default: "5",
+        doc: "percent of memory.budget in which answers are kept; 0: none is",
+    },
+    Setting {
+        key: "cache.max_result_size",
+        kind: Kind::Size { min: 0, max: 1 << 40 },
+        default: "10MB",
+        doc: "an answer that takes more memory is not kept",
+    },
+    Setting {
         key: "database.max_connections",
         kind: Kind::Integer { min: 0, max: 1_024 },
         default: "0",

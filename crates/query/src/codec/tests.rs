@@ -103,6 +103,8 @@ fn the_plans_of_the_bench_queries_survive_protobuf() {
             queue: 1,
             threads: 2,
             timeout: Duration::from_secs(30),
+            cache_bytes: 0,
+            cache_result_bytes: 0,
             slow: None,
         },
     )

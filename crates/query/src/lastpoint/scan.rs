@@ -183,7 +183,8 @@ impl LatestExec {
             })
             .collect();
         let with_hot = matches!(parts.first(), Some(Part::Hot));
-        self.table.rows_plan(&files, with_hot, self.filter.clone(), Some(columns), None, partitions)
+        let hot = if with_hot { self.table.hot_chunks(None)? } else { Vec::new() };
+        self.table.rows_plan(&files, &hot, self.filter.clone(), Some(columns), None, partitions)
     }
 
     /// The rows of one part for which the filter is true.

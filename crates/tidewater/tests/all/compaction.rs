@@ -187,7 +187,7 @@ fn t50_a_crash_while_ended_files_are_removed_leaves_none_behind() {
 }
 
 #[test]
-fn t49_a_file_that_rots_on_disk_is_found_named_and_left_alone() {
+fn t49_m7_a_file_that_rots_on_disk_is_found_named_and_left_alone() {
     let dir = folder();
     let server = Server::start(
         dir.path(),
