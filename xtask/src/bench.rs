@@ -11,7 +11,7 @@ use clap::Subcommand;
 
 use crate::{python_environment, root, run as run_command, target};
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 #[derive(Debug, Subcommand)]
 pub enum What {
@@ -27,6 +27,12 @@ pub enum What {
     },
     /// Merges, deletes, retention, and queries and writes meanwhile
     Life,
+    /// What tokens cost
+    Auth,
+    /// What queries cost that wait
+    Pool,
+    /// The same query found and computed
+    Cache,
     /// The fourteen queries beside DuckDB in process; writes and /health under a heavy query
     Query {
         /// Measured runs of each query on each side, after one that warms up
@@ -51,6 +57,9 @@ pub fn run(what: &What) -> Result<()> {
         What::Query { runs } => query(*runs),
         What::Start { files } => start(*files),
         What::Life => crate::life::run(),
+        What::Auth => crate::admission::auth(),
+        What::Pool => crate::admission::pool(),
+        What::Cache => crate::admission::cache(),
     }
 }
 
@@ -151,7 +160,18 @@ fn measure(shape: &Shape, connections: usize, durability: &str, seconds: u64) ->
 
 /// Rows a second that so many connections write in columns of 1 000 rows.
 pub(crate) fn ingest_for(server: &Server, connections: usize, time: Duration) -> Result<f64> {
-    let shape = Shape { name: "", path: "/api/v1/write/msgpack", rows: 1_000, body: columnar(1_000) };
+    Ok(1_000.0 * rate(server, "/api/v1/write/msgpack", &columnar(1_000), connections, time)?)
+}
+
+/// Requests a second that so many connections write, each the same body.
+pub(crate) fn rate(
+    server: &Server,
+    path: &'static str,
+    body: &[u8],
+    connections: usize,
+    time: Duration,
+) -> Result<f64> {
+    let shape = Shape { name: "", path, rows: 0, body: body.to_vec() };
     let (stop, requests) = (AtomicBool::new(false), AtomicU64::new(0));
     let began = Instant::now();
     std::thread::scope(|scope| -> Result<()> {
@@ -164,7 +184,7 @@ pub(crate) fn ingest_for(server: &Server, connections: usize, time: Duration) ->
         }
         Ok(())
     })?;
-    Ok((requests.load(Ordering::Relaxed) * shape.rows) as f64 / began.elapsed().as_secs_f64())
+    Ok(requests.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64())
 }
 
 /// A closed loop on one connection; the latencies in microseconds.
@@ -258,6 +278,10 @@ impl Server {
             ensure!(began.elapsed() < Duration::from_secs(20), "the server did not start:\n{text}");
             std::thread::yield_now();
         }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     pub(crate) fn pid(&self) -> String {
@@ -363,7 +387,7 @@ pub(crate) fn columnar(rows: u64) -> Vec<u8> {
     out
 }
 
-fn lines(rows: u64) -> Vec<u8> {
+pub(crate) fn lines(rows: u64) -> Vec<u8> {
     let mut next = numbers();
     let mut out = String::new();
     for i in 0..rows {

@@ -3,6 +3,7 @@
 // the doors are the product's: nothing here must survive power loss
 #![allow(clippy::disallowed_methods)]
 
+mod admission;
 mod bench;
 mod check;
 mod dist;

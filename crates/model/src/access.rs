@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_scope_reaches_what_its_pattern_says_in_any_case() {
-        let cases: [(&str, &[(&str, &str)], &[(&str, &str)]); 6] = [
+        type Tables = &'static [(&'static str, &'static str)];
+        let cases: [(&str, Tables, Tables); 6] = [
             ("prod", &[("prod", "cpu"), ("PROD", "Mem.x")], &[("prod2", "cpu"), ("prod.eu", "cpu")]),
             ("prod.*", &[("prod", "cpu")], &[("dev", "cpu")]),
             ("Prod.cpu_*", &[("prod", "CPU_total")], &[("prod", "mem"), ("prod", "cpu")]),

@@ -33,6 +33,9 @@ pub enum Code {
     QueueFull,
     Unauthorized,
     TooManyFailures,
+    RateLimited,
+    RowLimit,
+    ScanLimit,
     Forbidden,
     NotFound,
     Internal,
@@ -73,6 +76,9 @@ impl Code {
             Code::QueueFull => "queue_full",
             Code::Unauthorized => "unauthorized",
             Code::TooManyFailures => "too_many_failures",
+            Code::RateLimited => "rate_limited",
+            Code::RowLimit => "row_limit",
+            Code::ScanLimit => "scan_limit",
             Code::Forbidden => "forbidden",
             Code::NotFound => "not_found",
             Code::Internal => "internal",
@@ -92,6 +98,7 @@ impl Code {
                 | Code::QueueFull
                 | Code::QueryTimeout
                 | Code::TooManyFailures
+                | Code::RateLimited
         )
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::arrow::array::{Array, ArrayData, ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::{cast, concat};
@@ -153,11 +154,21 @@ fn whole_key(table: &Table, mode: ReadMode) -> Key {
 
 /// What the scans of one plan read, gathered while it is made.
 #[derive(Debug, Default)]
-pub struct Reads(Mutex<Vec<(TableId, Key)>>);
+pub struct Reads {
+    rows: Mutex<Vec<(TableId, Key)>>,
+    bytes: AtomicU64,
+}
 
 impl Reads {
-    pub fn add(&self, table: TableId, rows: Key) {
-        self.0.lock().push((table, rows));
+    /// A scan that reads these rows, of files of so many bytes.
+    pub fn add(&self, table: TableId, rows: Key, bytes: u64) {
+        self.rows.lock().push((table, rows));
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of files.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -185,7 +196,7 @@ impl Identity {
         let mut hasher = Sha256::new_with_prefix(statement);
         match reads {
             Some(reads) => {
-                let mut reads = reads.0.lock().clone();
+                let mut reads = reads.rows.lock().clone();
                 reads.sort_unstable_by_key(|(table, rows)| (table.0, *rows));
                 for (table, rows) in reads {
                     hasher.update(table.0.to_le_bytes());

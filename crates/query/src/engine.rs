@@ -66,6 +66,17 @@ pub enum ReadMode {
     Committed,
 }
 
+/// What one query may cost; none: as much as it likes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Rows of its answer.
+    pub rows: Option<u64>,
+    /// Bytes of the files that it reads.
+    pub scan_bytes: Option<u64>,
+    /// Where it is shorter than the engine's.
+    pub timeout: Option<Duration>,
+}
+
 /// One statement and who asks it.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -76,8 +87,7 @@ pub struct Request {
     pub access: Arc<Access>,
     pub owner: Owner,
     pub priority: Priority,
-    /// Where it is shorter than the engine's.
-    pub timeout: Option<Duration>,
+    pub limits: Limits,
     /// Whether an answer that was computed before will do: it is the one that would be computed now.
     pub use_cache: bool,
 }
@@ -92,7 +102,7 @@ impl Request {
             access: Arc::new(Access::full()),
             owner: Owner::server(),
             priority: Priority::Interactive,
-            timeout: None,
+            limits: Limits::default(),
             use_cache: false,
         }
     }
@@ -174,6 +184,7 @@ pub struct QueryStream {
     /// Whether the answer was there already.
     pub met: Met,
     rows: Rows,
+    max_rows: Option<u64>,
     deadline: Instant,
     timeout: Duration,
     pool: Arc<Pool>,
@@ -193,6 +204,25 @@ impl QueryStream {
         &self.live.query.id
     }
 
+    /// The id of the token that asks.
+    pub fn token(&self) -> Option<i64> {
+        self.live.query.owner.id
+    }
+
+    /// Counts rows on their way out.
+    fn passed(&mut self, batch: RecordBatch) -> Result<RecordBatch, Error> {
+        self.live.query.add_rows(batch.num_rows());
+        match self.max_rows {
+            Some(most) if self.live.query.rows() > most => {
+                let error = Error::TooManyRows { most };
+                self.stop();
+                self.live.end(Err(&error));
+                Err(error)
+            }
+            _ => Ok(batch),
+        }
+    }
+
     /// The next batch; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
         let (batches, task) = match &mut self.rows {
@@ -200,19 +230,15 @@ impl QueryStream {
             Rows::Kept { answer, next } => {
                 let batch = answer.batches.get(*next).cloned();
                 *next += 1;
-                match &batch {
-                    Some(batch) => self.live.query.add_rows(batch.num_rows()),
-                    None => self.live.end(Ok(())),
+                if batch.is_none() {
+                    self.live.end(Ok(()));
                 }
-                return batch.map(Ok);
+                return batch.map(|batch| self.passed(batch));
             }
         };
         let received = bounded(&self.live.query, self.deadline, self.timeout, batches.recv()).await;
         let outcome = match received {
-            Ok(Some(Ok(batch))) => {
-                self.live.query.add_rows(batch.num_rows());
-                return Some(Ok(batch));
-            }
+            Ok(Some(Ok(batch))) => return Some(self.passed(batch)),
             Ok(Some(Err(error))) | Err(error) => Err(error),
             // rows that end because the task broke are no answer
             Ok(None) => match task.await {
@@ -224,7 +250,7 @@ impl QueryStream {
             self.pool.timed_out();
         }
         self.stop();
-        self.live.end(outcome.as_ref().map(|()| ()));
+        self.live.end(outcome.as_ref().copied());
         outcome.err().map(Err)
     }
 
@@ -339,7 +365,8 @@ impl Engine {
     /// No slot came free in time, or the engine gave another answer.
     pub fn probe(&self) -> Result<(), Error> {
         failpoint::check("pool", "probe")?;
-        let request = Request { timeout: Some(PROBE_TIMEOUT), ..Request::of_server("SELECT 1") };
+        let limits = Limits { timeout: Some(PROBE_TIMEOUT), ..Limits::default() };
+        let request = Request { limits, ..Request::of_server("SELECT 1") };
         self.runtime()?.block_on(async {
             let mut stream = self.query(request).await?;
             let mut rows = 0;
@@ -369,7 +396,7 @@ impl Engine {
         parsed: impl FnOnce() -> Result<Parsed, Error>,
         request: &Request,
     ) -> Result<QueryStream, Error> {
-        let timeout = request.timeout.unwrap_or(self.config.timeout).min(self.config.timeout);
+        let timeout = request.limits.timeout.unwrap_or(self.config.timeout).min(self.config.timeout);
         let deadline = Instant::now() + timeout;
         let query = Arc::clone(&live.query);
         let outcome = async {
@@ -399,12 +426,18 @@ impl Engine {
             let (reply, ready) = oneshot::channel();
             let task = Task { query: Arc::clone(&query), slot, reply, send, cache: Arc::clone(&self.cache) };
             let hangs = failpoint::hangs("pool", "query");
+            let max_scan = request.limits.scan_bytes;
             let task = Aborting(Some(self.runtime()?.spawn(async move {
                 if hangs {
                     std::future::pending::<()>().await;
                 }
                 let outcome = answer(parsed, state, &scope).await;
-                task.run(outcome).await;
+                let bytes = scope.reads.bytes();
+                task.run(match max_scan {
+                    Some(most) if bytes > most => Err(Error::ScanTooLarge { bytes, most }),
+                    _ => outcome,
+                })
+                .await;
             })));
             let ready = bounded(&query, deadline, timeout, ready).await?;
             let ready = ready.map_err(|_| Error::Internal("the query's task ended while planning".into()))??;
@@ -423,7 +456,8 @@ impl Engine {
         match outcome.await {
             Ok((schema, hot_rows, snapshot, met, rows)) => {
                 let pool = Arc::clone(&self.pool);
-                Ok(QueryStream { schema, snapshot, hot_rows, met, rows, deadline, timeout, pool, live })
+                let max_rows = request.limits.rows;
+                Ok(QueryStream { schema, snapshot, hot_rows, met, rows, max_rows, deadline, timeout, pool, live })
             }
             Err(error) => {
                 if matches!(error, Error::Timeout { .. }) {

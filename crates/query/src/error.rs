@@ -19,6 +19,10 @@ pub enum Error {
     Invalid(String),
     #[error("the query ran longer than {seconds} s")]
     Timeout { seconds: u64 },
+    #[error("the answer has more than {most} rows, which is this token's limit a query; ask for fewer")]
+    TooManyRows { most: u64 },
+    #[error("the query would read {bytes} bytes of files, and this token may read {most} a query; narrow the time")]
+    ScanTooLarge { bytes: u64, most: u64 },
     #[error("the query was cancelled")]
     Cancelled,
     #[error("the query needs more memory than its share: {0}")]
@@ -44,6 +48,8 @@ impl Error {
             Error::TableNotFound { .. } => Code::TableNotFound,
             Error::Forbidden { .. } => Code::Forbidden,
             Error::Timeout { .. } => Code::QueryTimeout,
+            Error::TooManyRows { .. } => Code::RowLimit,
+            Error::ScanTooLarge { .. } => Code::ScanLimit,
             Error::Cancelled => Code::Cancelled,
             Error::Memory(_) => Code::MemoryLimit,
             Error::QueueFull => Code::QueueFull,

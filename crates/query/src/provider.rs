@@ -188,7 +188,8 @@ impl TableScan {
 
     fn record(&self, files: &[Arc<DataFile>], chunks: &[Arc<Chunk>]) {
         if let Some(reads) = &self.reads {
-            reads.add(self.table.info.id, rows_key(&self.table, files.iter(), chunks.iter()));
+            let bytes = files.iter().map(|f| f.bytes).sum();
+            reads.add(self.table.info.id, rows_key(&self.table, files.iter(), chunks.iter()), bytes);
         }
     }
 

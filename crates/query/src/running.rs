@@ -124,6 +124,10 @@ impl Query {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_cancelled(&self) -> bool {
         self.is_cancelled.load(Ordering::SeqCst)
     }
@@ -161,7 +165,10 @@ impl Registry {
         priority: Priority,
         started_us: i64,
     ) -> Arc<Query> {
-        let cut = sql.floor_char_boundary(limits::LISTED_SQL_BYTES);
+        let mut cut = sql.len().min(limits::LISTED_SQL_BYTES);
+        while !sql.is_char_boundary(cut) {
+            cut -= 1;
+        }
         let query = Arc::new(Query {
             id: store::random::uuid(),
             sql: sql[..cut].to_owned(),

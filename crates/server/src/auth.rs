@@ -334,7 +334,8 @@ pub async fn identify(
         Ok(token) => Ok(token),
         Err(Denied::Wrong(why)) => failed(Code::Unauthorized, why),
         Err(Denied::TooOften) => {
-            failed(Code::TooManyFailures, "too many failed attempts from this address; wait before the next")
+            let text = "too many failed attempts from this address; wait before the next";
+            failed(Code::TooManyFailures, text).map_err(|e| e.after(PENALTY.as_secs()))
         }
         Err(Denied::Failed(error)) => Err(error),
     }

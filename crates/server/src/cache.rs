@@ -72,8 +72,11 @@ pub async fn clear(Extract(state): Extract<Shared>) -> Json<Value> {
     Json(json!({"success": true, "message": "the cache is empty", "cleared": cleared}))
 }
 
-/// Counters and gauges for `/metrics`: name, meaning, value.
-pub fn metrics(state: &State) -> ([(&'static str, &'static str, f64); 4], [(&'static str, &'static str, f64); 2]) {
+/// Name, meaning, value.
+type Metric = (&'static str, &'static str, f64);
+
+/// Counters and gauges for `/metrics`.
+pub fn metrics(state: &State) -> ([Metric; 4], [Metric; 2]) {
     let stats = state.engine.cache().stats();
     (
         [

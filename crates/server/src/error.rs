@@ -10,15 +10,23 @@ pub struct ApiError {
     pub message: String,
     /// Fields beside `success`, `error` and `code`.
     pub extra: Vec<(&'static str, Value)>,
+    /// Seconds that the client is told to wait, where it is known.
+    retry_after: Option<u64>,
 }
 
 impl ApiError {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), extra: Vec::new() }
+        Self { code, message: message.into(), extra: Vec::new(), retry_after: None }
     }
 
     pub fn with(mut self, name: &'static str, value: Value) -> Self {
         self.extra.push((name, value));
+        self
+    }
+
+    /// With the seconds after which the client may try again.
+    pub fn after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -36,9 +44,11 @@ impl ApiError {
             | Code::SyntaxError
             | Code::Unsupported
             | Code::InvalidQuery
+            | Code::RowLimit
+            | Code::ScanLimit
             | Code::UnsupportedEncoding => StatusCode::BAD_REQUEST,
             Code::Unauthorized => StatusCode::UNAUTHORIZED,
-            Code::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
+            Code::TooManyFailures | Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Code::Forbidden => StatusCode::FORBIDDEN,
             Code::TableNotFound | Code::DatabaseNotFound | Code::NotFound => StatusCode::NOT_FOUND,
             Code::DatabaseExists
@@ -61,14 +71,6 @@ impl ApiError {
         }
     }
 
-    /// Seconds that a client is told to wait.
-    const fn retry_after(&self) -> &'static str {
-        match self.code {
-            Code::TooManyFailures => "5",
-            _ => "1",
-        }
-    }
-
     fn body(&self) -> Value {
         let mut body = json!({"success": false, "error": self.message, "code": self.code.as_str()});
         for (name, value) in &self.extra {
@@ -82,7 +84,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status(), axum::Json(self.body())).into_response();
         if self.code.is_retryable() {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(self.retry_after()));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after.unwrap_or(1)));
         }
         if self.code == Code::Unauthorized {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -20,6 +20,8 @@ mod databases;
 mod delete;
 /// Error codes to HTTP.
 pub mod error;
+/// Limits of single tokens.
+pub mod governance;
 /// Health, readiness, ping.
 mod health;
 /// What InfluxDB's clients ask besides writes.

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::CompressionType;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
@@ -88,6 +89,7 @@ async fn run(
     sql: String,
     database: String,
 ) -> Result<QueryStream, ApiError> {
+    let limits = state.governance.admit(caller.id, state.clock.now_us())?;
     let request = query::Request {
         sql,
         database,
@@ -95,8 +97,8 @@ async fn run(
         access: Arc::clone(&caller.access),
         owner: Owner { id: caller.id, name: Arc::clone(&caller.name), address: Some(caller.address.to_string()) },
         priority: priority(headers)?,
-        timeout: None,
-        use_cache: !headers.get(header::CACHE_CONTROL).is_some_and(|v| v.as_bytes() == b"no-cache"),
+        limits,
+        use_cache: headers.get(header::CACHE_CONTROL).is_none_or(|v| v.as_bytes() != b"no-cache"),
     };
     state.engine.query(request).await.map_err(|error| {
         count(&state.counters.query_requests, 1);
@@ -127,6 +129,16 @@ fn aborted(state: &State, error: impl std::fmt::Display) -> std::io::Error {
     std::io::Error::other(error.to_string())
 }
 
+/// The next rows of an answer, counted.
+async fn batch(state: &State, stream: &mut QueryStream) -> Result<Option<RecordBatch>, std::io::Error> {
+    let Some(batch) = stream.next().await else { return Ok(None) };
+    let batch = batch.map_err(|e| aborted(state, e))?;
+    let rows = batch.num_rows() as u64;
+    count(&state.counters.query_rows, rows);
+    state.governance.add_rows(stream.token(), rows, state.clock.now_us());
+    Ok(Some(batch))
+}
+
 fn json_stream(
     state: Shared,
     stream: QueryStream,
@@ -146,8 +158,7 @@ fn json_stream(
         if done {
             return Ok(None);
         }
-        while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(|e| aborted(&state, e))?;
+        while let Some(batch) = batch(&state, &mut stream).await? {
             rows += batch.num_rows();
             json::rows(&mut out, &batch, &mut first).map_err(|e| aborted(&state, e))?;
             if out.len() >= CHUNK_BYTES {
@@ -155,7 +166,6 @@ fn json_stream(
                 return Ok(Some((chunk, (state, stream, out, rows, first, false))));
             }
         }
-        count(&state.counters.query_rows, rows as u64);
         let now = Utc.timestamp_micros(state.clock.now_us()).single().unwrap_or_default();
         let tail = format!(
             "],\"row_count\":{rows},\"execution_time_ms\":{:.3},\"timestamp\":\"{}\"}}",
@@ -208,8 +218,7 @@ fn arrow_stream(
         let schema = SchemaRef::clone(&schema);
         async move {
             let Some(mut writer) = writer else { return Ok(None) };
-            while let Some(batch) = stream.next().await {
-                let batch = batch.map_err(|e| aborted(&state, e))?;
+            while let Some(batch) = batch(&state, &mut stream).await? {
                 rows += batch.num_rows();
                 let batch = plain::batch(&batch, &schema).map_err(|e| aborted(&state, e))?;
                 writer.write(&batch).map_err(|e| aborted(&state, e))?;
@@ -220,10 +229,9 @@ fn arrow_stream(
             }
             if rows == 0 {
                 // readers that build a frame from the first batch want at least one
-                let empty = arrow::array::RecordBatch::new_empty(SchemaRef::clone(&schema));
+                let empty = RecordBatch::new_empty(SchemaRef::clone(&schema));
                 writer.write(&empty).map_err(|e| aborted(&state, e))?;
             }
-            count(&state.counters.query_rows, rows as u64);
             writer.finish().map_err(|e| aborted(&state, e))?;
             let chunk = Bytes::from(std::mem::take(writer.get_mut()));
             Ok(Some((chunk, (state, stream, None, rows))))
@@ -285,8 +293,7 @@ fn object_stream(
         if done {
             return Ok(None);
         }
-        while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(|e| aborted(&state, e))?;
+        while let Some(batch) = batch(&state, &mut stream).await? {
             let separator = if lines { b'\n' } else { b',' };
             json::objects(&mut out, &batch, separator, &mut first).map_err(|e| aborted(&state, e))?;
             if out.len() >= CHUNK_BYTES {

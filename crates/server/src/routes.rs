@@ -13,8 +13,8 @@ use crate::auth::{self, Needs};
 use crate::error::ApiError;
 use crate::state::{Shared, count};
 use crate::{
-    audit, cache, compaction, continuous, databases, delete, health, influx, jobs, metrics, queries, query, retention,
-    samples, tokens, write,
+    audit, cache, compaction, continuous, databases, delete, governance, health, influx, jobs, metrics, queries, query,
+    retention, samples, tokens, write,
 };
 
 /// Bodies up to this length are read before anything is answered.
@@ -71,6 +71,7 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
     let metrics = if metrics_public { PUBLIC } else { TOKEN };
     let (policies, policy) = ("/api/v1/retention", "/api/v1/retention/{id}");
     let (standing, one_standing) = ("/api/v1/continuous_queries", "/api/v1/continuous_queries/{id}");
+    let (limits, one_limit) = ("/api/v1/governance/policies", "/api/v1/governance/policies/{id}");
     let measurement = "/api/v1/databases/{name}/measurements/{measurement}";
     Table { state, router: Router::new(), routes: Vec::new() }
         // writing
@@ -189,6 +190,18 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
         .on(post(), "/api/v1/auth/cache/invalidate", SERVER, "Empty the token cache", tokens::invalidate)
         .on(get(), "/api/v1/audit/logs", SERVER, "List admin actions and refused requests", audit::logs)
         .on(get(), "/api/v1/audit/stats", SERVER, "Count them by kind", audit::stats)
+        .on(get(), limits, SERVER, "List tokens with limits", governance::list)
+        .on(post(), limits, SERVER, "Limit a token", governance::create)
+        .on(get(), one_limit, SERVER, "Show the limits of a token", governance::one)
+        .on(put(), one_limit, SERVER, "Change the limits of a token", governance::update)
+        .on(del(), one_limit, SERVER, "Take the limits off a token", governance::delete)
+        .on(
+            get(),
+            "/api/v1/governance/usage/{id}",
+            TOKEN,
+            "Show what a token has used: one's own, an admin any",
+            governance::usage,
+        )
         // health and metrics
         .on(get(), "/health", PUBLIC, "The process answers", health::health)
         .on(get(), "/ready", PUBLIC, "Everything that writes need works", health::ready)

@@ -13,6 +13,7 @@ use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::config::ServerConfig;
 use crate::error::ApiError;
+use crate::governance::Governance;
 use crate::samples::Samples;
 
 /// What every handler shares.
@@ -25,6 +26,7 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     pub auth: Auth,
     pub audit: Audit,
+    pub governance: Governance,
     pub config: ServerConfig,
     pub started_us: i64,
     pub counters: HttpCounters,

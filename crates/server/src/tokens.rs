@@ -174,6 +174,7 @@ pub async fn delete(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Res
     stored(&state, move |state, tokens| {
         let deleted = tokens.delete(id)?;
         state.auth.forget(id);
+        state.governance.remove(id)?;
         if deleted { Ok(()) } else { Err(unknown()) }
     })
     .await?;

@@ -10,6 +10,7 @@ use query::{Engine, EngineConfig};
 use server::audit::Audit;
 use server::auth::tokens::Tokens;
 use server::auth::{Auth, AuthConfig};
+use server::governance::Governance;
 use server::{ServerConfig, State};
 use store::compact::{self, Scope};
 use store::jobs::Handle;
@@ -118,6 +119,8 @@ pub fn start(settings: &Settings) -> Result<Running> {
     };
     let kept_us = settings.integer("audit.retention_days") as i64 * 86_400_000_000;
     let audit = Audit::open(&root(settings).join("server.sqlite"), kept_us).context("cannot open the audit log")?;
+    let governance =
+        Governance::open(&root(settings).join("server.sqlite"), now_us).context("cannot open the limits")?;
     let config = server_config(settings)?;
     let address = (config.host, config.port);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -144,6 +147,7 @@ pub fn start(settings: &Settings) -> Result<Running> {
         clock,
         auth: Auth::new(tokens, auth_config(settings)),
         audit,
+        governance,
         config,
         started_us,
         counters: Default::default(),
@@ -159,7 +163,7 @@ pub fn start(settings: &Settings) -> Result<Running> {
     })?;
     let kept = Arc::downgrade(&state);
     state.supervisor.spawn("access-log", SAVE_EVERY, move |now| match kept.upgrade() {
-        Some(state) => state.auth.save().and(state.audit.save(now)),
+        Some(state) => save(&state, now),
         None => Ok(()),
     })?;
     let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -168,6 +172,11 @@ pub fn start(settings: &Settings) -> Result<Running> {
     }));
     tracing::info!(url, version = env!("CARGO_PKG_VERSION"), "ready");
     Ok(Running { url, token, state, runtime, stop: Some(stop), accepting })
+}
+
+/// Writes who came last, what was done and what was used.
+fn save(state: &State, now_us: i64) -> store::Result<()> {
+    state.auth.save().and(state.audit.save(now_us)).and(state.governance.save(now_us))
 }
 
 /// Every background task, in the order of their start.
@@ -271,8 +280,8 @@ impl Running {
         let _ = self.runtime.block_on(&mut self.accepting);
         self.runtime.shutdown_timeout(Duration::from_secs(5));
         self.state.supervisor.stop();
-        if let Err(error) = self.state.auth.save().and(self.state.audit.save(self.state.clock.now_us())) {
-            tracing::warn!(%error, "the last entries of the audit log are lost");
+        if let Err(error) = save(&self.state, self.state.clock.now_us()) {
+            tracing::warn!(%error, "the last entries of the audit log and of usage are lost");
         }
         let Some(State { store, engine, continuum, .. }) = Arc::into_inner(self.state) else {
             tracing::warn!("a request still holds the server; its rows are in the log");

@@ -109,7 +109,8 @@ fn id(server: &Server, wanted: &str) -> Result<i64> {
     let empty = Vec::new();
     let list = all["tokens"].as_array().unwrap_or(&empty);
     let named = list.iter().find(|t| t["name"] == *wanted);
-    let numbered = || list.iter().find(|t| t["id"].to_string() == *wanted);
+    let number: Option<i64> = wanted.parse().ok();
+    let numbered = || list.iter().find(|t| number.is_some() && t["id"].as_i64() == number);
     let Some(found) = named.or_else(numbered) else { bail!("there is no token {wanted:?}") };
     found["id"].as_i64().context("the server gave no id")
 }

@@ -266,3 +266,60 @@ fn q6_a_probe_that_fails_panics_or_hangs_is_seen_and_tried_again() {
         assert_eq!(server.get("/ready").json()["query_pool"]["healthy"], true);
     }
 }
+
+#[test]
+fn limits_of_a_token_hold_and_outlive_a_restart() {
+    let folder = folder();
+    let mut server = Server::start(folder.path(), &[]);
+    let lines: String = (0..2_000).map(|i| format!("t,host=h v={i}i {}\n", i * 1_000_000_000i64)).collect();
+    server.lines(&lines);
+    server.flush();
+    let made =
+        server.send("POST", "/api/v1/auth/tokens", &[], br#"{"name": "limited", "permissions": ["read"]}"#).json();
+    let (id, bearer) = (made["id"].clone(), format!("Bearer {}", made["token"].as_str().expect("a token")));
+    let own = [("authorization", bearer.as_str())];
+    let path = format!("/api/v1/governance/policies/{id}");
+    let send = |server: &Server, method: &str, path: &str, body: Value| {
+        let reply = server.send(method, path, &[], body.to_string().as_bytes());
+        (reply.status, reply.json())
+    };
+    let all = "/api/v1/governance/policies";
+    assert_eq!(send(&server, "POST", all, json!({"token_id": 999, "max_rows_per_query": 1})).0, 404);
+    assert_eq!(send(&server, "POST", all, json!({"token_id": id, "max_rows_per_query": -1})).0, 400);
+    assert_eq!(send(&server, "POST", all, json!({"token_id": id, "no_such_limit": 1})).0, 400);
+    let (status, body) =
+        send(&server, "POST", all, json!({"token_id": id, "max_rows_per_query": 100, "max_scan_duration_sec": 1}));
+    assert_eq!((status, &body["policy"]["token_name"]), (201, &json!("limited")));
+    assert_eq!(send(&server, "POST", all, json!({"token_id": id})).0, 409);
+    let refused = |server: &Server, sql: &str| {
+        let reply = server.query_with(sql, &own);
+        (reply.status, reply.json()["code"].as_str().unwrap_or_default().to_owned())
+    };
+    // rows, time and bytes of one query
+    assert_eq!(server.query_with("SELECT v FROM t LIMIT 100", &own).json()["row_count"], 100);
+    let cut = server.try_send("POST", "/api/v1/query", &own, br#"{"sql": "SELECT v FROM t LIMIT 101"}"#);
+    assert!(cut.is_err(), "an answer beyond the limit looks whole");
+    assert_eq!(refused(&server, ENDLESS), (504, "query_timeout".into()));
+    assert_eq!(send(&server, "PUT", &path, json!({"max_scan_bytes_per_query": 10})).0, 200);
+    assert_eq!(refused(&server, "SELECT sum(v) FROM t"), (400, "scan_limit".into()));
+    assert_eq!(server.query_with("SELECT sum(v) FROM t WHERE time > TIMESTAMP '2100-01-01'", &own).status, 200);
+    let policy = server.get(&path).json()["policy"].clone();
+    assert_eq!((&policy["max_rows_per_query"], &policy["max_scan_bytes_per_query"]), (&json!(100), &json!(10)));
+    // how often
+    let used = server.send("GET", &format!("/api/v1/governance/usage/{id}"), &own, b"").json()["usage"].clone();
+    let queries = used["queries_this_hour"].as_u64().expect("a number");
+    assert!(queries >= 5 && used["rows_this_hour"].as_u64() >= Some(100), "{used}");
+    assert_eq!(send(&server, "PUT", &path, json!({"max_queries_per_hour": queries + 2})).0, 200);
+    (0..2).for_each(|_| assert_eq!(server.query_with("SELECT 1", &own).status, 200));
+    let reply = server.query_with("SELECT 1", &own);
+    assert_eq!((reply.status, &reply.json()["code"]), (429, &json!("rate_limited")));
+    assert!(reply.header("retry-after").parse::<u64>().is_ok_and(|s| s > 60), "{reply:?}");
+    assert_eq!(server.query_with("SELECT 1", &[]).status, 200, "others go on");
+    assert!(server.stop().is_some());
+    let server = Server::start(folder.path(), &[]);
+    assert_eq!(refused(&server, "SELECT 1"), (429, "rate_limited".into()));
+    assert_eq!(server.get(all).json()["count"], 1);
+    assert_eq!(server.send("DELETE", &path, &[], b"").status, 200);
+    assert_eq!(server.query_with("SELECT 1", &own).status, 200);
+    assert_eq!(server.get(&path).status, 404);
+}
