@@ -102,8 +102,11 @@ pub async fn verify(Extract(state): Extract<Shared>, request: Request) -> Respon
 
 /// `GET /api/v1/auth/tokens`
 pub async fn list(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiError> {
-    state.auth.save()?;
-    let all = stored(&state, |_, tokens| tokens.list()).await?;
+    let all = stored(&state, |state, tokens| {
+        state.auth.save()?;
+        tokens.list()
+    })
+    .await?;
     let all: Vec<Value> = all.iter().map(Token::describe).collect();
     Ok(Json(json!({"success": true, "count": all.len(), "tokens": all})))
 }
@@ -131,8 +134,11 @@ pub async fn create(Extract(state): Extract<Shared>, body: Bytes) -> Result<Resp
 
 /// `GET /api/v1/auth/tokens/{id}`
 pub async fn one(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
-    state.auth.save()?;
-    let token = stored(&state, move |_, tokens| tokens.get(id)?.ok_or_else(unknown)).await?;
+    let token = stored(&state, move |state, tokens| {
+        state.auth.save()?;
+        tokens.get(id)?.ok_or_else(unknown)
+    })
+    .await?;
     Ok(Json(json!({"success": true, "token": token.describe()})))
 }
 
