@@ -1,6 +1,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+
 /// What the HTTP server is told at start.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -23,6 +25,8 @@ pub struct ServerConfig {
     /// From one health probe or sample of the server's own numbers to the next, and how many samples are kept.
     pub sample_every: Duration,
     pub samples: usize,
+    /// Origins whose pages may ask from a browser; `*`: any.
+    pub cors_origins: Vec<HeaderValue>,
     /// Whether `/metrics` asks for no token.
     pub metrics_public: bool,
     /// Rows that one delete may take; zero: no bound.

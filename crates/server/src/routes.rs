@@ -1,13 +1,16 @@
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State as Extract};
 use axum::handler::Handler;
-use axum::http::{HeaderValue, Method, Uri, header, uri};
+use axum::http::{HeaderName, HeaderValue, Method, Uri, header, uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodFilter};
 use http_body_util::BodyExt;
 use model::{Code, Permission};
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::auth::{self, Needs};
 use crate::error::ApiError;
@@ -17,6 +20,8 @@ use crate::{
     retention, samples, tokens, write,
 };
 
+/// How long a browser may remember what it was allowed.
+const PREFLIGHT: Duration = Duration::from_secs(600);
 /// Bodies up to this length are read before anything is answered.
 const SHORT_BODY_BYTES: u64 = 64 << 10;
 
@@ -229,8 +234,51 @@ pub fn router(state: Shared) -> Router {
         .method_not_allowed_fallback(unknown)
         // bodies are bounded where they are read, with the bound named in the error
         .layer(DefaultBodyLimit::disable())
+        .layer(cors(&state.config.cors_origins))
         .layer(middleware::from_fn_with_state(Shared::clone(&state), account))
         .with_state(state)
+}
+
+/// Headers with which a browser takes an answer for data alone.
+const HARDENED: [(HeaderName, HeaderValue); 6] = [
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_XSS_PROTECTION, HeaderValue::from_static("0")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin")),
+    (
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("geolocation=(), microphone=(), camera=()"),
+    ),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'")),
+];
+
+/// Whose pages may ask from a browser. Tokens travel in headers that a page must set itself, never in cookies,
+/// so that any origin is no danger.
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    let origins = match origins {
+        [any] if any == "*" => AllowOrigin::any(),
+        listed => AllowOrigin::list(listed.iter().cloned()),
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS])
+        .allow_headers([
+            header::ORIGIN,
+            header::CONTENT_TYPE,
+            header::ACCEPT,
+            header::AUTHORIZATION,
+            header::CONTENT_ENCODING,
+            header::CACHE_CONTROL,
+            HeaderName::from_static("x-api-key"),
+            HeaderName::from_static("x-arc-database"),
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("x-tidewater-durability"),
+            HeaderName::from_static("x-tidewater-priority"),
+            HeaderName::from_static("x-tidewater-read"),
+        ])
+        .expose_headers(Any)
+        .max_age(PREFLIGHT)
 }
 
 /// The request with its path in the one form that routes are matched in: no empty or dot segments, none of them
@@ -307,6 +355,9 @@ async fn account(Extract(state): Extract<Shared>, request: Request, next: Next) 
         Ok(request) => next.run(request).await,
         Err(error) => error.into_response(),
     };
+    for (name, value) in HARDENED {
+        response.headers_mut().insert(name, value);
+    }
     let status = response.status();
     let counter = if status.is_success() { &state.counters.succeeded } else { &state.counters.failed };
     count(counter, 1);

@@ -358,6 +358,11 @@ fn server_config(settings: &Settings) -> Result<ServerConfig> {
         .text("server.host")
         .parse()
         .with_context(|| format!("server.host = {:?} is no IP address", settings.text("server.host")))?;
+    let named = settings.text("server.cors_origins");
+    let listed = named.split(',').map(str::trim).filter(|o| !o.is_empty() && *o != "none");
+    let cors_origins = listed
+        .map(|o| o.parse().with_context(|| format!("server.cors_origins: {o:?} is no origin")))
+        .collect::<Result<_>>()?;
     Ok(ServerConfig {
         host,
         port: settings.integer("server.port") as u16,
@@ -369,6 +374,7 @@ fn server_config(settings: &Settings) -> Result<ServerConfig> {
         sample_every: Duration::from_secs(settings.integer("metrics.timeseries_interval_seconds")),
         samples: (settings.integer("metrics.timeseries_retention_minutes") * 60
             / settings.integer("metrics.timeseries_interval_seconds")) as usize,
+        cors_origins,
         metrics_public: settings.flag("metrics.public"),
         delete_max_rows: settings.integer("delete.max_rows_per_delete"),
         delete_threshold: settings.integer("delete.confirmation_threshold"),

@@ -73,6 +73,12 @@ pub const SETTINGS: &[Setting] = &[
         doc: "connections open at once",
     },
     Setting {
+        key: "server.cors_origins",
+        kind: Kind::Text,
+        default: "*",
+        doc: "origins whose pages may ask from a browser, with commas between; * any, none no one",
+    },
+    Setting {
         key: "server.threads",
         kind: Kind::Integer { min: 0, max: 1_024 },
         default: "0",

@@ -567,3 +567,37 @@ fn t61_two_first_starts_make_one_token() {
     assert!(log.contains("is in use by"), "{log}");
     assert_eq!(alive[0].get("/api/v1/auth/tokens").json()["count"], 1);
 }
+
+#[test]
+fn browsers_may_ask_and_take_no_answer_for_a_page() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let from = [("origin", "https://dash.example"), ("authorization", "")];
+    for path in ["/health", "/api/v1/databases", "/no/such/path"] {
+        let reply = server.send("GET", path, &from, b"");
+        assert_eq!(reply.header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(reply.header("content-security-policy"), "default-src 'none'", "{path}");
+        assert_eq!(reply.header("access-control-allow-origin"), "*", "{path}");
+        assert!(!reply.header("x-request-id").is_empty(), "{path}");
+    }
+    // a browser asks before it sends a token, and before a PATCH
+    let preflight = [
+        ("origin", "https://dash.example"),
+        ("authorization", ""),
+        ("access-control-request-method", "PATCH"),
+        ("access-control-request-headers", "authorization,x-arc-database"),
+    ];
+    let reply = server.send("OPTIONS", "/api/v1/auth/tokens/1", &preflight, b"");
+    assert_eq!(reply.status, 200);
+    assert!(reply.header("access-control-allow-methods").contains("PATCH"), "{reply:?}");
+    assert!(reply.header("access-control-allow-headers").contains("x-arc-database"), "{reply:?}");
+    drop(server);
+    let dir = folder();
+    let server = Server::start(dir.path(), &["server.cors_origins=https://dash.example, https://b.example"]);
+    let allowed = |origin: &str| {
+        server.send("GET", "/health", &[("origin", origin)], b"").header("access-control-allow-origin").to_owned()
+    };
+    assert_eq!(allowed("https://b.example"), "https://b.example");
+    assert_eq!(allowed("https://evil.example"), "");
+}

@@ -150,8 +150,14 @@ fn q2_interactive_queries_start_before_background_ones() {
         assert_eq!(held.join().expect("the thread ends").status, 409);
         eventually("all have run", || history(&server).len() == 12);
     });
-    let order: Vec<Value> = history(&server).into_iter().rev().map(|q| q["sql"].clone()).collect();
-    assert_eq!((&order[1], &order[2]), (&json!("SELECT 'interactive'"), &json!("SELECT 'background'")));
+    // it came last and had the slot first
+    let waits = |word: &str| -> Vec<f64> {
+        let of = history(&server).into_iter().filter(|q| q["sql"] == format!("SELECT '{word}'"));
+        of.map(|q| q["wait_ms"].as_f64().expect("a number")).collect()
+    };
+    let (interactive, background) = (waits("interactive"), waits("background"));
+    assert_eq!((interactive.len(), background.len()), (1, 10));
+    assert!(background.iter().all(|wait| *wait > interactive[0]), "{interactive:?} {background:?}");
     let bad = server.query_with("SELECT 1", &[("x-tidewater-priority", "now")]);
     assert_eq!((bad.status, &bad.json()["code"]), (400, &json!("invalid_parameter")));
 }
