@@ -89,15 +89,43 @@ fn documents() -> Result<()> {
             ensure!(root().join(path).exists(), "ARCHITECTURE.md names {path}, which does not exist");
         }
     }
-    let settings = Command::new(crate::target().join("release/tidewater")).args(["config", "--markdown"]).output();
-    if let Ok(output) = settings {
-        let written = std::fs::read_to_string(root().join("docs/configuration.md"))?;
+    for (name, args) in [("docs/configuration.md", &["config", "--markdown"][..]), ("docs/api.md", &["routes"][..])] {
+        let Ok(output) = Command::new(crate::target().join("release/tidewater")).args(args).output() else { continue };
+        let written = std::fs::read_to_string(root().join(name))?;
         let made = String::from_utf8(output.stdout)?;
-        ensure!(
-            written == made,
-            "docs/configuration.md is old: write the output of `tidewater config --markdown` to it"
-        );
+        ensure!(written == made, "{name} is old: write the output of `tidewater {}` to it", args.join(" "));
     }
+    origins()
+}
+
+/// Every test that docs/origins.md names in the last column of its table exists; a star is any end.
+fn origins() -> Result<()> {
+    let mut code = String::new();
+    let mut folders = vec![root().join("crates")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                code += &std::fs::read_to_string(&path)?;
+            }
+        }
+    }
+    let text = std::fs::read_to_string(root().join("docs/origins.md"))?;
+    let rows = text.lines().filter(|l| l.starts_with("| ") && l.matches('|').count() == 6);
+    let mut named = 0;
+    for cell in rows.filter_map(|row| row.rsplit('|').nth(1)) {
+        for name in cell.split('`').skip(1).step_by(2).filter(|n| !n.contains(['/', '.'])) {
+            let found = match name.strip_suffix('*') {
+                Some(begin) => code.contains(&format!("fn {begin}")),
+                None => code.contains(&format!("fn {name}(")) || code.contains(&format!("fn {name}_")),
+            };
+            ensure!(found, "docs/origins.md names the test {name}, which does not exist");
+            named += 1;
+        }
+    }
+    ensure!(named > 0, "docs/origins.md names no test");
     Ok(())
 }
 
