@@ -278,12 +278,23 @@ pub struct Cache {
 pub struct Flight {
     cache: Arc<Cache>,
     key: Key,
-    landed: watch::Sender<bool>,
+    /// None once it was released.
+    landed: Option<watch::Sender<bool>>,
+}
+
+impl Flight {
+    /// Lets those who wait go on by themselves.
+    pub fn release(&mut self) {
+        // a released flight must not take away the one that came after it
+        let Some(landed) = self.landed.take() else { return };
+        self.cache.inner.lock().flights.remove(&self.key);
+        drop(landed);
+    }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.cache.inner.lock().flights.remove(&self.key);
+        self.release();
     }
 }
 
@@ -353,7 +364,7 @@ impl Cache {
         inner.misses += 1;
         let (landed, receiver) = watch::channel(false);
         inner.flights.insert(identity.answer, receiver);
-        Turn::Compute(Flight { cache: Arc::clone(self), key: identity.answer, landed })
+        Turn::Compute(Flight { cache: Arc::clone(self), key: identity.answer, landed: Some(landed) })
     }
 
     pub fn bypassed(&self) {
@@ -375,7 +386,9 @@ impl Cache {
             }
             inner.answers.insert(key, Arc::new(answer), bytes, i64::MAX);
         }
-        let _ = flight.landed.send(true);
+        if let Some(landed) = &flight.landed {
+            let _ = landed.send(true);
+        }
     }
 
     /// How many answers were there.

@@ -621,6 +621,12 @@ impl Task {
             if let Ok(batch) = &batch {
                 gathered = gathered.and_then(|g| g.with(batch));
             }
+            // nobody waits for a client that reads slowly
+            if send.capacity() == 0
+                && let Some(gathered) = &mut gathered
+            {
+                gathered.flight.release();
+            }
             if send.send(batch).await.is_err() {
                 return;
             }

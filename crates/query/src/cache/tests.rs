@@ -167,6 +167,16 @@ fn c4_one_computes_and_the_others_wait() {
     drop(flight);
     assert!(waiter.has_changed().is_err(), "the waiter is told");
     assert!(matches!(cache.turn(&identity(3)), Turn::Compute(_)));
+    // one that is held up lets the others go on, and does not take away who came after it
+    let Turn::Compute(mut slow) = cache.turn(&identity(4)) else { panic!("the first computes") };
+    let Turn::Wait(waiter) = cache.turn(&identity(4)) else { panic!("the second waits") };
+    slow.release();
+    assert!(waiter.has_changed().is_err(), "the waiter is told");
+    let Turn::Compute(next) = cache.turn(&identity(4)) else { panic!("the second computes") };
+    cache.keep(slow, answer(10));
+    assert!(matches!(cache.turn(&identity(4)), Turn::Found(_)), "what the slow one brings is kept");
+    cache.keep(next, answer(10));
+    assert!(cache.inner.lock().flights.is_empty());
 }
 
 #[test]
