@@ -12,6 +12,8 @@ pub mod clock;
 pub mod code;
 /// Column types and roles.
 pub mod column;
+/// Durations in buckets.
+pub mod histogram;
 /// Ids of stored things and log sequence numbers.
 pub mod id;
 /// String columns while they are decoded: interned until values hardly repeat.
@@ -34,6 +36,7 @@ pub use batch::{Batch, BatchColumn};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use code::Code;
 pub use column::{ColumnType, Role};
+pub use histogram::{Stage, Stages};
 pub use id::{ColumnId, DatabaseId, Lsn, TableId};
 pub use name::{DatabaseName, ItemName, fold};
 pub use schema::{Column, Fit, FitError, TableMode, TableSchema};

@@ -111,3 +111,19 @@ pub const AUDIT_EVENTS: usize = 1_000_000;
 pub const QUERY_HISTORY: usize = 1_000;
 /// Bytes of a statement that lists of queries show.
 pub const LISTED_SQL_BYTES: usize = 4 << 10;
+/// Connections beyond `server.max_connections` that are answered once: health, or that there is no room.
+pub const GUEST_CONNECTIONS: usize = 64;
+/// Header fields of a request: clients send a dozen.
+pub const HEADERS: usize = 100;
+/// Bytes of a request body that is no payload: statements are shorter than [`SQL_BYTES`], escapes make them longer.
+pub const SMALL_BODY_BYTES: u64 = 4 << 20;
+/// Messages of the log that `/api/v1/logs` remembers.
+pub const LOG_MESSAGES: usize = 10_000;
+/// Bytes of one of them.
+pub const LOG_MESSAGE_BYTES: usize = 4 << 10;
+/// Databases that `/metrics` shows by name, the largest first; the rest are summed up.
+pub const METRIC_DATABASES: usize = 50;
+/// Backups that a list shows, the newest.
+pub const LISTED_BACKUPS: usize = 1_000;
+/// Bytes of a refused body that are taken off the wire, so that its client hears why.
+pub const DISCARDED_BYTES: u64 = 64 << 20;

@@ -6,12 +6,15 @@
 //! commits; whoever waits shares one transaction, each under its own SAVEPOINT. After COMMIT the
 //! change is put into the View; a failure between the two ends the process, and the next start knows.
 
+mod anew;
 mod committer;
 mod lake;
 mod load;
 pub mod locks;
 mod schema;
 
+pub use anew::CatalogRepair;
+pub(crate) use anew::{begin_anew, keep_copy, repair};
 pub use committer::{Aside, Committer, Conversion, FlushedTable, Job, Replacement, ReplacementKind, Target, Want};
 pub use lake::Lake;
 pub use load::Loaded;

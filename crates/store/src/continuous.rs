@@ -24,7 +24,7 @@ use crate::view::{DataFile, Table};
 use crate::{WriteRequest, durable, failpoint, file, meta, seal};
 
 /// What a continuous query is. Durations are in microseconds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
     pub name: String,
     pub description: Option<String>,
@@ -227,17 +227,20 @@ impl Queries {
     /// Writes the row of a run that begins; returns its id.
     pub fn begin(&self, query: i64, name: &str, (from_us, to_us): (i64, i64), now_us: i64) -> Result<i64> {
         let database = self.database.lock();
-        database
+        // both or neither: a row that nobody ends would say "running" until the next start
+        let transaction = database.unchecked_transaction()?;
+        transaction
             .prepare_cached(
                 "INSERT INTO continuous_executions (query_id, name, started_us, status, from_us, to_us, rows, duration_ms)
                  VALUES (?, ?, ?, 'running', ?, ?, 0, 0)",
             )?
             .execute(params![query, name, now_us, from_us, to_us])?;
-        let id = database.last_insert_rowid();
-        database.execute(
+        let id = transaction.last_insert_rowid();
+        transaction.execute(
             "DELETE FROM continuous_executions WHERE query_id = ? AND id <= ?",
             params![query, id - limits::CONTINUOUS_EXECUTIONS as i64],
         )?;
+        transaction.commit()?;
         Ok(id)
     }
 
@@ -578,4 +581,38 @@ pub fn late_rows(table: &Table, lsn: Lsn, before_us: i64) -> Vec<(i64, i64)> {
     let hot = table.hot.chunks().map(|c| (c.lsn_max, c.time_min, c.time_max));
     let is_late = |(last, from, _): &(Lsn, i64, i64)| *last > lsn && *from < before_us;
     files.chain(hot).filter(is_late).map(|(_, from, to)| (from, to.min(before_us - 1))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn each_method_of_the_queries_fails_without_a_trace_and_then_works() {
+        let (_dir, path, lake) = crate::meta::trial::server_db();
+        let queries = Queries::open(&path, &lake).unwrap();
+        let named = Cell::new(0);
+        let definition = || {
+            named.set(named.get() + 1);
+            Definition { name: format!("q{}", named.get()), ..Definition::default() }
+        };
+        let first = queries.create(&definition(), 0).unwrap();
+        let run = queries.begin(first, "run", (0, 1), 0).unwrap();
+        let tried = |table, writes, call: &dyn Fn() -> Result<()>| {
+            crate::meta::trial::in_vain(&|with| with(&queries.database.lock()), &path, table, writes, call);
+        };
+        tried("continuous_queries", true, &|| queries.create(&definition(), 0).map(drop));
+        tried("continuous_queries", false, &|| queries.select("", []).map(drop));
+        tried("continuous_queries", false, &|| queries.select("WHERE q.id = ?", [first]).map(drop));
+        tried("continuous_queries", true, &|| queries.update(first, &definition(), 1).map(drop));
+        tried("continuous_queries", true, &|| queries.delete(first + 1).map(drop));
+        tried("continuous_queries", true, &|| queries.computed(first, (0, 1)));
+        tried("continuous_executions", false, &|| queries.executions(first, 10).map(drop));
+        tried("continuous_executions", true, &|| queries.begin(first, "run", (0, 1), 0).map(drop));
+        tried("continuous_executions", true, &|| queries.end(run, Ok(7), 1.0));
+        assert_eq!(queries.select("WHERE q.id = ?", [first]).unwrap().len(), 1);
+        crate::meta::trial::opened_in_vain(|path| Queries::open(path, &lake).map(drop));
+    }
 }

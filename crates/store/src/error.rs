@@ -57,6 +57,12 @@ pub enum Error {
     Busy(usize),
     #[error("the job was cancelled; nothing was changed")]
     Cancelled,
+    #[error("{0} is on its way already; wait for its end")]
+    Running(&'static str),
+    #[error("damaged: {0}")]
+    Damaged(String),
+    #[error("folder {0} is half restored; run `tidewater restore` into it again, or remove it")]
+    HalfRestored(PathBuf),
     #[error("the name {0:?} is taken")]
     NameTaken(String),
 }
@@ -77,6 +83,7 @@ impl Error {
             Error::NameTaken(_) => Code::NameTaken,
             Error::LockLost(_) | Error::Locked { .. } => Code::Locked,
             Error::Cancelled => Code::Cancelled,
+            Error::Running(_) => Code::AlreadyRunning,
             Error::DatabaseExists(_) => Code::DatabaseExists,
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Code::DiskFull,
             Error::Catalog(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Code::DiskFull,

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
+use std::time::Instant;
 
-use model::{Lsn, TableId, TableMode, TableSchema};
+use model::{Lsn, Stage, TableId, TableMode, TableSchema};
 
 use crate::catalog::{Committer, FlushedTable, Job};
 use crate::error::{Error, Result};
@@ -77,6 +78,20 @@ impl Flusher {
         (self.needed(), failed)
     }
 
+    /// As [`Flusher::flush_all`], but in the end the files of all tables hold the rows of the same records: whatever
+    /// came meanwhile is in none of them, as long as the caller keeps the flusher.
+    pub fn flush_at_one_cut(&mut self, now_us: i64, committer: &Committer) -> (Lsn, Vec<TableId>) {
+        // most rows go before the cut, so that it is short
+        let (needed, failed) = self.flush_all(now_us, committer);
+        if !failed.is_empty() {
+            return (needed, failed);
+        }
+        let sealed = self.seal_all(now_us);
+        self.flush(&sealed, now_us, committer);
+        let failed = sealed.into_iter().filter(|t| self.failed.contains_key(t)).collect();
+        (self.needed(), failed)
+    }
+
     fn due(&self, now_us: i64) -> Vec<TableId> {
         let config = &self.shared.config;
         let view = self.shared.view();
@@ -119,6 +134,7 @@ impl Flusher {
     fn flush(&mut self, tables: &[TableId], now_us: i64, committer: &Committer) {
         let mut waiting = Vec::new();
         for id in tables {
+            let began = Instant::now();
             match self.write(*id, now_us) {
                 Ok(None) => self.succeed(*id),
                 Ok(Some(written)) => {
@@ -129,16 +145,17 @@ impl Flusher {
                         self.fail(*id, now_us, &error, &paths);
                         continue;
                     }
-                    waiting.push((*id, bytes, rows, paths, answer));
+                    waiting.push((*id, bytes, rows, paths, answer, began));
                 }
                 Err(error) => self.fail(*id, now_us, &error, &[]),
             }
         }
-        for (id, bytes, rows, paths, answer) in waiting {
+        for (id, bytes, rows, paths, answer, began) in waiting {
             match answer.recv() {
                 Ok(Ok(())) => {
                     self.succeed(id);
                     self.shared.release(bytes);
+                    self.shared.stages.of(Stage::Flush).since(began);
                     let counters = &self.shared.counters;
                     Counters::add(&counters.flushes, 1);
                     Counters::add(&counters.flushed_rows, rows);
@@ -209,6 +226,27 @@ impl Flusher {
             rows: generation.rows as u64,
             paths,
         }))
+    }
+
+    /// Moves the active generations of all tables aside in one step: between two records.
+    fn seal_all(&self, now_us: i64) -> Vec<TableId> {
+        let _schema = self.shared.schema.lock();
+        let mut sealed = Vec::new();
+        self.shared.publish(|view| {
+            let mut hot = self.shared.hot_tables.lock();
+            // a table that got its first rows since is among them
+            let with_rows = view.tables.iter().filter(|(_, t)| !t.hot.active.is_empty() && t.hot.sealed.is_none());
+            sealed = with_rows.map(|(id, _)| *id).collect();
+            for id in &sealed {
+                let Some(table) = view.edit(*id) else { continue };
+                let generation = std::mem::take(&mut table.hot.active);
+                table.info = Arc::new(table.info.with_persisted(&generation.columns()));
+                table.hot.sealed = Some(generation);
+                // until its flush, which takes it out again
+                hot.entry(*id).or_insert(now_us);
+            }
+        });
+        sealed
     }
 
     /// Moves the active generation aside, or takes up the one that an earlier failure left sealed.

@@ -161,6 +161,7 @@ impl Store {
             body,
             bytes,
             durability: durability.unwrap_or(shared.config.durability),
+            submitted: std::time::Instant::now(),
             done: Box::new(move |outcome| {
                 if !matches!(outcome, Outcome::Accepted { .. }) {
                     returning.release(bytes);

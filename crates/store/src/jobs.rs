@@ -135,14 +135,17 @@ impl Jobs {
         }
         let database = self.database.lock();
         let Asked { kind, database: of, measurement, detail, owner } = asked;
-        database.execute(
+        // both or neither: a row that nobody ends would say "running" until the next start
+        let transaction = database.unchecked_transaction()?;
+        transaction.execute(
             "INSERT INTO jobs (kind, state, database, measurement, detail, owner, created_us)
              VALUES (?, 'running', ?, ?, ?, ?, ?)",
             params![kind, of, measurement, detail.to_string(), owner, now_us],
         )?;
-        let id = database.last_insert_rowid();
+        let id = transaction.last_insert_rowid();
         let oldest = id - limits::JOB_RECORDS as i64;
-        database.execute("DELETE FROM jobs WHERE id <= ? AND state <> 'running'", [oldest])?;
+        transaction.execute("DELETE FROM jobs WHERE id <= ? AND state <> 'running'", [oldest])?;
+        transaction.commit()?;
         let handle = Arc::new(Handle::new(id));
         live.insert(id, Arc::clone(&handle));
         Ok(handle)
@@ -199,6 +202,15 @@ impl Jobs {
         let found: Vec<(u64, String)> = found.collect::<Result<_, _>>()?;
         let total = found.first().map_or(0, |(id, _)| *id);
         Ok((total, found.iter().filter_map(|(_, body)| serde_json::from_str(body).ok()).collect()))
+    }
+
+    /// How many of the jobs that are remembered are in which state.
+    pub fn counts(&self) -> Result<Vec<(String, u64)>> {
+        let database = self.database.lock();
+        let mut statement =
+            database.prepare_cached("SELECT state, count(*) FROM jobs GROUP BY state ORDER BY state")?;
+        let found = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        Ok(found.collect::<Result<_, _>>()?)
     }
 
     /// Asks a job to end at its next step; false when it is not on its way.

@@ -7,6 +7,8 @@
 //! server.sqlite   everything secret or private (0600)
 //! data/           {slug}-{database_id}/{slug}-{table_id}/YYYY/MM/DD/HH/{name}.parquet
 //! tmp/            spill files; emptied at start
+//! catalog.copy    the catalog as it was a minute ago (0600)
+//! RESTORING       a restore is not finished: no server opens the folder
 //! ```
 
 use std::fs::{self, File, OpenOptions};
@@ -23,6 +25,9 @@ use crate::error::{Error, Result};
 
 /// Version of everything below the folder; a newer one is refused.
 pub const FORMAT_VERSION: u64 = 3;
+
+/// Stands in a folder while a backup is restored into it.
+pub const RESTORING: &str = "RESTORING";
 
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -49,6 +54,34 @@ impl Layout {
 
     pub fn catalog(&self) -> PathBuf {
         self.root.join("catalog.sqlite")
+    }
+
+    /// The catalog as it was a little while ago.
+    pub fn catalog_copy(&self) -> PathBuf {
+        self.root.join("catalog.copy")
+    }
+
+    /// Files of our making below the data folder that are not `known` by their path there.
+    pub fn unknown_files(&self, known: &[String]) -> Vec<PathBuf> {
+        let known: std::collections::HashSet<&str> = known.iter().map(String::as_str).collect();
+        let root = self.data();
+        let (mut folders, mut unknown) = (vec![root.clone()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            for entry in entries.flatten() {
+                let path = entry.path();
+                if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                    folders.push(path);
+                    continue;
+                }
+                let relative = path.strip_prefix(&root).ok().and_then(Path::to_str).unwrap_or_default();
+                let ours = path.extension().is_some_and(|e| e == "parquet" || e == "tmp");
+                if ours && !known.contains(relative) {
+                    unknown.push(path);
+                }
+            }
+        }
+        unknown
     }
 
     pub fn server_db(&self) -> PathBuf {

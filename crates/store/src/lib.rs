@@ -5,6 +5,8 @@
 
 /// Ends, names and column types of tables.
 pub mod alter;
+/// Copies of a whole folder, and folders made of them.
+pub mod backup;
 /// The DuckLake catalog.
 pub mod catalog;
 /// Small files to large ones.
@@ -55,6 +57,8 @@ pub mod view;
 
 /// Disk space kept in reserve.
 mod ballast;
+/// What is wrong with a folder.
+pub mod doctor;
 /// The vocabulary of durability: the door to files.
 pub mod durable;
 /// Named places where a test may end the process.
@@ -79,5 +83,5 @@ pub use error::{Error, Result};
 pub use ingest::{Accepted, RefusedRow, Resolution, Resolved, WriteRequest};
 pub use sequencer::Outcome;
 pub use shared::{Counters, Shared};
-pub use store::{Store, repair_log};
+pub use store::{Store, repair_catalog, repair_log};
 pub use view::View;

@@ -41,3 +41,86 @@ pub fn taken(error: rusqlite::Error, name: &str) -> Error {
         _ => error.into(),
     }
 }
+
+/// How the tests make calls on `server.sqlite` fail.
+#[cfg(test)]
+pub(crate) mod trial {
+    use super::*;
+    use crate::catalog::{self, Lake};
+    use crate::layout::Layout;
+
+    /// Calls of each kind.
+    const CALLS: usize = 1_000;
+
+    pub fn server_db() -> (tempfile::TempDir, std::path::PathBuf, Lake) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { root: dir.path().to_owned() };
+        layout.prepare().unwrap();
+        let (lake, _) = catalog::open(&layout, 0).unwrap();
+        (dir, layout.server_db(), lake)
+    }
+
+    fn descriptors() -> usize {
+        std::fs::read_dir("/proc/self/fd").unwrap().count()
+    }
+
+    /// Lends a connection.
+    pub type Lend<'a> = dyn Fn(&mut dyn FnMut(&Connection)) + 'a;
+
+    /// Tries `call` by the thousand while its table is gone, and, where it writes, while the file is locked by
+    /// another and while it cannot be written. After each kind of failure no transaction and no statement is left
+    /// open on its connection, which `with` lends, and the next call works.
+    pub fn in_vain(with: &Lend<'_>, path: &Path, table: &str, writes: bool, call: &dyn Fn() -> Result<()>) {
+        let other = Connection::open(path).unwrap();
+        other.busy_timeout(Duration::from_secs(10)).unwrap();
+        // the triggers of the catalog call what only the server has
+        other.pragma_update(None, "legacy_alter_table", 1).unwrap();
+        let pragma = |name: &str, value: i64| {
+            with(&mut |connection| connection.pragma_update(None, name, value).unwrap());
+        };
+        pragma("busy_timeout", 0);
+        type Change<'a> = Box<dyn Fn() + 'a>;
+        let say = |sql: String| -> Change<'_> {
+            let other = &other;
+            Box::new(move || other.execute_batch(&sql).unwrap())
+        };
+        let kinds: [(&str, bool, Change<'_>, Change<'_>); 3] = [
+            (
+                "gone",
+                true,
+                say(format!("ALTER TABLE {table} RENAME TO gone")),
+                say(format!("ALTER TABLE gone RENAME TO {table}")),
+            ),
+            ("locked", writes, say("BEGIN IMMEDIATE".into()), say("ROLLBACK".into())),
+            ("read-only", writes, Box::new(|| pragma("query_only", 1)), Box::new(|| pragma("query_only", 0))),
+        ];
+        for (kind, _, begin, end) in kinds.iter().filter(|k| k.1) {
+            call().unwrap_or_else(|e| panic!("{table}, before {kind}: {e}"));
+            let before = descriptors();
+            begin();
+            for _ in 0..CALLS {
+                assert!(call().is_err(), "{table} is {kind}, and the call works");
+            }
+            with(&mut |connection| {
+                assert!(connection.is_autocommit() && !connection.is_busy(), "{table}, {kind}: something is left open");
+            });
+            end();
+            call().unwrap_or_else(|e| panic!("{table}, after {kind}: {e}"));
+            // other tests of the process may open some meanwhile
+            assert!(descriptors() < before + CALLS / 2, "{table}, {kind}: descriptors are left open");
+        }
+        pragma("busy_timeout", 10_000);
+    }
+
+    /// Opens a file by the thousand where none can be, then one where it can.
+    pub fn opened_in_vain(open: impl Fn(&Path) -> Result<()>) {
+        let dir = tempfile::tempdir().unwrap();
+        let before = descriptors();
+        for _ in 0..CALLS {
+            assert!(open(&dir.path().join("nowhere/server.sqlite")).is_err());
+            assert!(open(dir.path()).is_err(), "a folder is no file");
+        }
+        assert!(descriptors() < before + CALLS / 2);
+        open(&dir.path().join("server.sqlite")).unwrap();
+    }
+}

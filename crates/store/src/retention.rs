@@ -298,16 +298,19 @@ impl Policies {
 
     fn begin(&self, policy: i64, cutoff_us: i64, now_us: i64) -> Result<i64> {
         let database = self.database.lock();
-        database.execute(
+        // both or neither: a row that nobody ends would say "running" until the next start
+        let transaction = database.unchecked_transaction()?;
+        transaction.execute(
             "INSERT INTO retention_executions (policy_id, started_us, status, deleted_rows, cutoff_us, duration_ms)
              VALUES (?, ?, 'running', 0, ?, 0)",
             params![policy, now_us, cutoff_us],
         )?;
-        let id = database.last_insert_rowid();
-        database.execute(
+        let id = transaction.last_insert_rowid();
+        transaction.execute(
             "DELETE FROM retention_executions WHERE policy_id = ?1 AND id <= ?2",
             params![policy, id - limits::RETENTION_EXECUTIONS as i64],
         )?;
+        transaction.commit()?;
         Ok(id)
     }
 
@@ -518,7 +521,39 @@ fn has_older(table: &Table, cutoff_us: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[test]
+    fn each_method_of_the_policies_fails_without_a_trace_and_then_works() {
+        let (_dir, path, lake) = crate::meta::trial::server_db();
+        let policies = Policies::open(&path, &lake).unwrap();
+        let named = Cell::new(0);
+        let settings = || {
+            named.set(named.get() + 1);
+            let name = format!("p{}", named.get());
+            Settings { name, database: "db".into(), retention_days: 30, ..Settings::default() }
+        };
+        let first = policies.create(&settings(), 0).unwrap();
+        let run = policies.begin(first, 0, 0).unwrap();
+        let tried = |table, writes, call: &dyn Fn() -> Result<()>| {
+            crate::meta::trial::in_vain(&|with| with(&policies.database.lock()), &path, table, writes, call);
+        };
+        tried("retention_policies", true, &|| policies.create(&settings(), 0).map(drop));
+        tried("retention_policies", false, &|| policies.list().map(drop));
+        tried("retention_policies", false, &|| policies.get(first).map(drop));
+        tried("retention_policies", true, &|| policies.update(first, &settings(), 1).map(drop));
+        tried("retention_policies", true, &|| policies.delete(first + 1).map(drop));
+        tried("retention_executions", false, &|| policies.executions(first, 10).map(drop));
+        tried("retention_executions", true, &|| policies.begin(first, 0, 0).map(drop));
+        tried("retention_executions", true, &|| policies.end(run, &Ok(Outcome::default()), 1.0));
+        // a delete that fails half way has deleted nothing
+        assert!(policies.get(first).unwrap().is_some());
+        let ended = policies.executions(first, 10).unwrap();
+        assert_eq!(ended.iter().filter(|e| e.status == "completed").count(), 1, "{ended:?}");
+        crate::meta::trial::opened_in_vain(|path| Policies::open(path, &lake).map(drop));
+    }
 
     #[test]
     fn w1_settings_that_would_delete_too_much_are_refused() {

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use model::{ColumnId, Lsn, TableId, limits};
+use model::{ColumnId, Lsn, Stage, TableId, limits};
 
 use crate::config::Durability;
 use crate::error::{Error, Result};
@@ -44,6 +44,7 @@ pub struct Pending {
     /// Bytes reserved for its rows.
     pub bytes: usize,
     pub durability: Durability,
+    pub submitted: Instant,
     pub done: Box<dyn FnOnce(Outcome) + Send>,
 }
 
@@ -167,9 +168,11 @@ impl LogThread {
 
     fn sync(&mut self) {
         crate::failpoint::hit("log.sync.before");
+        let began = Instant::now();
         if let Err(error) = self.log.sync() {
             fatal::exit_io("log sync", &error);
         }
+        self.shared.stages.of(Stage::Sync).since(began);
         Counters::add(&self.shared.counters.syncs, 1);
         self.shared.set_durable(self.next.0 - 1);
     }
@@ -222,6 +225,7 @@ impl LogThread {
             .collect();
         let records: Vec<(Lsn, &[u8])> = numbered.iter().map(|a| (a.lsn, &a.pending.body[..])).collect();
         crate::failpoint::hit("log.write.before");
+        numbered.iter().for_each(|a| self.shared.stages.of(Stage::LogWait).since(a.pending.submitted));
         if let Err(error) = self.log.append(&records) {
             fail_unless_full(&error);
             self.shared.log_full.store(true, Ordering::Relaxed);
@@ -263,6 +267,7 @@ fn apply_groups(shared: &Shared, groups: &Receiver<Vec<Applied>>) {
             group.extend(more);
         }
         let now = shared.clock.now_us();
+        let began = Instant::now();
         let mut touched = Vec::new();
         shared.publish(|view| {
             for applied in &mut group {
@@ -278,6 +283,7 @@ fn apply_groups(shared: &Shared, groups: &Receiver<Vec<Applied>>) {
                 Counters::add(&shared.counters.rows, rows as u64);
             }
         });
+        shared.stages.of(Stage::Insert).since(began);
         {
             let mut hot = shared.hot_tables.lock();
             for table in touched {

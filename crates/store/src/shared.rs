@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
-use model::{Clock, TableId};
-use parking_lot::{Condvar, Mutex};
+use model::{Clock, Stages, TableId};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::ballast::Ballast;
 use crate::compact::Compaction;
@@ -33,6 +33,8 @@ pub struct Shared {
     durable: Mutex<u64>,
     durable_moved: Condvar,
     pub counters: Counters,
+    /// How long each step takes; queries and the wire note theirs here, too.
+    pub stages: Stages,
     free_bytes: Mutex<(i64, u64)>,
     pub log_bytes: AtomicU64,
     pub side_bytes: AtomicU64,
@@ -41,6 +43,11 @@ pub struct Shared {
     /// Tables whose last flush failed.
     pub failing: Mutex<HashSet<TableId>>,
     pub ballast: Ballast,
+    /// Held while a window of a continuous query is computed and committed, and alone by a backup at its cut: the
+    /// rows that a window was computed from are in the copy, or the window is not.
+    pub windows: RwLock<()>,
+    /// Held by a backup: no file leaves the disk meanwhile.
+    pub removal: RwLock<()>,
     /// Files that left the newest View; an older one may still pin them.
     retired: Mutex<HashMap<u64, Weak<DataFile>>>,
     pub compaction: Mutex<Compaction>,
@@ -98,12 +105,15 @@ impl Shared {
             durable: Mutex::new(0),
             durable_moved: Condvar::new(),
             counters: Counters::default(),
+            stages: Stages::default(),
             free_bytes: Mutex::new((i64::MIN, u64::MAX)),
             log_bytes: AtomicU64::new(0),
             side_bytes: AtomicU64::new(0),
             log_full: AtomicBool::new(false),
             failing: Mutex::new(HashSet::new()),
             ballast,
+            windows: RwLock::new(()),
+            removal: RwLock::new(()),
             retired: Mutex::default(),
             compaction: Mutex::default(),
             lock_freed: Default::default(),

@@ -16,14 +16,14 @@ use crate::error::{Error, Result};
 use crate::flush::Flusher;
 use crate::idempotency::Keys;
 use crate::jobs::{Handle, Jobs};
-use crate::layout::{FolderLock, Layout};
+use crate::layout::{self, FolderLock, Layout};
 use crate::log::{self, LogWriter, Recovered};
 use crate::retention::Policies;
 use crate::sequencer::{Sequencer, apply_part};
 use crate::shared::{Counters, Shared};
 use crate::side::SideLog;
 use crate::view::View;
-use crate::{durable, failpoint, record};
+use crate::{backup, durable, failpoint, record};
 
 /// Later than any snapshot that was made until now (microseconds).
 const SOON_US: i64 = 60_000_000;
@@ -48,6 +48,9 @@ pub struct Store {
     /// Integer columns that writes cannot make floats, and why; one write at a time tries.
     pub(crate) unwidened: Mutex<HashMap<(TableId, ColumnId), String>>,
     stopped: RwLock<Option<Stopped>>,
+    pub(crate) backing_up: backup::Running,
+    /// The snapshot that the rolling copy of the catalog holds.
+    copied: Mutex<u64>,
     _lock: FolderLock,
 }
 
@@ -78,6 +81,9 @@ impl Store {
     pub fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<Self> {
         let layout = Layout { root: config.root.clone() };
         durable::create_folders(&layout.root)?;
+        if layout.root.join(layout::RESTORING).exists() {
+            return Err(Error::HalfRestored(layout.root));
+        }
         let lock = FolderLock::acquire(&layout.root)?;
         layout.prepare()?;
         let (lake, loaded) = catalog::open(&layout, clock.now_us())?;
@@ -103,6 +109,8 @@ impl Store {
             clock_offset_us,
             unwidened: Mutex::default(),
             stopped: RwLock::new(None),
+            backing_up: backup::Running::default(),
+            copied: Mutex::new(u64::MAX),
             _lock: lock,
         };
         if let Some(damage) = recovered.damage.as_ref().or(side.damage.as_ref()) {
@@ -219,7 +227,24 @@ impl Store {
         if failed.is_empty() {
             return Ok(());
         }
-        Err(Error::WritesUnavailable(format!("{} tables could not be flushed; see the server's log", failed.len())))
+        Err(not_flushed(failed.len()))
+    }
+
+    /// Flushes every hot row and does `work` while the files of all tables hold the rows of the same records: each
+    /// request is in them whole or not at all.
+    ///
+    /// # Errors
+    /// As [`Store::flush`], or the work's own.
+    pub(crate) fn at_one_cut<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _alone = self.shared.windows.write();
+        let mut flusher = self.flusher.lock();
+        let flusher = flusher.as_mut().ok_or_else(|| self.unavailable())?;
+        let (needed, failed) = flusher.flush_at_one_cut(self.shared.clock.now_us(), &self.committer);
+        self.shared.needed_lsn.store(needed.0, Ordering::Relaxed);
+        if !failed.is_empty() {
+            return Err(not_flushed(failed.len()));
+        }
+        work()
     }
 
     /// Flushes the tables that are due; what fails stays hot and logged and is tried again.
@@ -246,6 +271,20 @@ impl Store {
         let gone = self.committer.wait(|reply| Job::Expire { oldest_us, reply })?;
         Counters::add(&self.shared.counters.snapshots_expired, gone as u64);
         remove_files(&self.shared, &self.committer, removed_us)
+    }
+
+    /// Writes the rolling copy of the catalog anew when it has changed.
+    ///
+    /// # Errors
+    /// The catalog cannot be read, or the copy not be written; the last copy stays.
+    pub fn copy_catalog(&self) -> Result<()> {
+        let mut copied = self.copied.lock();
+        let snapshot = self.view().snapshot;
+        if *copied != snapshot {
+            catalog::keep_copy(&self.shared.layout)?;
+            *copied = snapshot;
+        }
+        Ok(())
     }
 
     /// Takes the right to merge files; `None` while somebody has it.
@@ -378,6 +417,10 @@ impl Store {
     }
 }
 
+fn not_flushed(tables: usize) -> Error {
+    Error::WritesUnavailable(format!("{tables} tables could not be flushed; see the server's log"))
+}
+
 fn leave_catalog(lake: Lake) {
     match lake.leave(JOURNAL_PATIENCE) {
         Ok(()) => {}
@@ -388,6 +431,7 @@ fn leave_catalog(lake: Lake) {
 /// Removes files whose grace is over and which no View names, then forgets them: a crash between the
 /// two only repeats the removal.
 fn remove_files(shared: &Shared, committer: &Committer, before_us: i64) -> Result<()> {
+    let Some(_removing) = shared.removal.try_write() else { return Ok(()) };
     let mut files: Vec<(u64, String)> = committer.aside(move |lake| lake.removable_files(before_us))?;
     files.retain(|(id, path)| {
         let path = shared.layout.data().join(path);
@@ -465,24 +509,20 @@ fn keep_torn(folder: &Path, torn: &log::Torn) -> Result<()> {
 
 /// Removes files of ours that no row of the catalog names: outputs of interrupted jobs.
 fn remove_orphans(shared: &Shared, known: &[String]) {
-    let known: std::collections::HashSet<&str> = known.iter().map(String::as_str).collect();
-    let root = shared.layout.data();
-    let mut folders = vec![root.clone()];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            if entry.file_type().is_ok_and(|t| t.is_dir()) {
-                folders.push(path);
-                continue;
-            }
-            let relative = path.strip_prefix(&root).ok().and_then(Path::to_str).unwrap_or_default();
-            let ours = path.extension().is_some_and(|e| e == "parquet" || e == "tmp");
-            if ours && !known.contains(relative) && std::fs::remove_file(&path).is_ok() {
-                Counters::add(&shared.counters.orphans_removed, 1);
-            }
+    for path in shared.layout.unknown_files(known) {
+        if std::fs::remove_file(&path).is_ok() {
+            Counters::add(&shared.counters.orphans_removed, 1);
         }
     }
+}
+
+/// `tidewater repair catalog`: puts the rolling copy in the place of a damaged catalog of a stopped server's folder.
+///
+/// # Errors
+/// The folder is in use, or there is no copy that is whole.
+pub fn repair_catalog(root: &Path, now_us: i64) -> Result<catalog::CatalogRepair> {
+    let _lock = FolderLock::acquire(root)?;
+    catalog::repair(&Layout { root: root.to_owned() }, now_us)
 }
 
 /// `tidewater repair log`: cuts the log of a stopped server's folder at its first damage.

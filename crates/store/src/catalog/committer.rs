@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use model::schema::Change;
 use model::{
-    Code, Column, ColumnId, ColumnType, DatabaseId, DatabaseName, ItemName, Lsn, Role, TableId, TableMode, TableSchema,
-    fold, limits,
+    Code, Column, ColumnId, ColumnType, DatabaseId, DatabaseName, ItemName, Lsn, Role, Stage, TableId, TableMode,
+    TableSchema, fold, limits,
 };
 
 use super::lake::{Draft, Lake};
@@ -313,6 +313,7 @@ impl Worker {
             return;
         }
         crate::failpoint::hit("catalog.commit.before");
+        let began = Instant::now();
         if let Err(error) = self.lake.execute_batch("COMMIT") {
             // SQLite may have rolled back by itself
             let is_undone = self.lake.connection.is_autocommit() || self.lake.execute_batch("ROLLBACK").is_ok();
@@ -326,6 +327,7 @@ impl Worker {
             return;
         }
         crate::failpoint::hit("catalog.commit.after");
+        shared.stages.of(Stage::Commit).since(began);
         let snapshot = if draft.is_empty() { None } else { Some(draft.snapshot) };
         let answers = fatal::or_abort("publishing a committed catalog change", || {
             let mut answers = Vec::with_capacity(done.len());

@@ -73,6 +73,9 @@ pub(super) fn load(connection: &Connection) -> Result<Loaded> {
         view.databases.insert(fold(&database.name).into(), Arc::new(database));
     }
     last_lsn = last_lsn.max(files(connection, &mut view)?);
+    // rows of later numbers are news to continuous queries
+    let marked = "SELECT coalesce(max(processed_lsn), 0) FROM tw_mark";
+    last_lsn = last_lsn.max(connection.query_row(marked, [], |r| r.get(0))?);
     Ok(Loaded { view, log_id, last_lsn, files: all_paths(connection)? })
 }
 

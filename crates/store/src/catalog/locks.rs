@@ -191,6 +191,33 @@ mod tests {
     }
 
     #[test]
+    fn each_method_of_the_locks_fails_without_a_trace_and_then_works() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = catalog(folder.path());
+        let table = parking_lot::Mutex::new(LockTable::open(&path).unwrap());
+        let at = std::cell::Cell::new(0);
+        let tried = |writes, call: &dyn Fn() -> Result<()>| {
+            crate::meta::trial::in_vain(&|with| with(&table.lock().database), &path, "tw_lock", writes, call);
+        };
+        let take = |owner: &str, now_us| {
+            at.set(at.get() + 10);
+            let wanted = wanted(owner, at.get(), at.get() + 5);
+            table.lock().with(|db| acquire(db, &wanted, now_us))?.map_err(|_| Error::LockLost(0))
+        };
+        let held = take("a", 0).unwrap();
+        tried(true, &|| take("a", 0).map(drop));
+        tried(true, &|| table.lock().with(|db| release(db, u64::from(u32::MAX), "a")).map(drop));
+        tried(true, &|| table.lock().with(|db| renew(db, "a", 1)).map(drop));
+        tried(true, &|| table.lock().with(|db| clean_up(db, 0)).map(drop));
+        tried(false, &|| table.lock().with(list).map(drop));
+        // what is expired is stolen in one step, or not at all
+        let stolen = wanted("b", held.wanted.from_us, held.wanted.to_us);
+        tried(true, &|| table.lock().with(|db| acquire(db, &stolen, 10 * TTL_US)).map(drop));
+        assert!(table.lock().with(|db| fence(db, held.token)).is_err());
+        crate::meta::trial::opened_in_vain(|path| LockTable::open(path).map(drop));
+    }
+
+    #[test]
     fn a_lock_that_is_renewed_is_not_stolen() {
         let folder = tempfile::tempdir().unwrap();
         let mut table = LockTable::open(&catalog(folder.path())).unwrap();
