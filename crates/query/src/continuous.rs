@@ -319,6 +319,7 @@ impl Continuum {
     }
 
     fn window(&self, query: &Continuous, range: (i64, i64), settled: Option<Settled>, run: &str) -> Result<u64, Error> {
+        let _computing = self.store.shared().windows.read();
         let definition = &query.definition;
         let published = self.store.view().published;
         let (schema, batches) =

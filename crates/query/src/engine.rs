@@ -12,8 +12,9 @@ use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
-use model::{Access, fold};
+use model::{Access, Stage, fold};
 use object_store::local::LocalFileSystem;
+use parking_lot::RwLock;
 use store::{Store, View, failpoint};
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,13 +49,27 @@ pub struct EngineConfig {
     pub queue: usize,
     /// Threads, and partitions of one query.
     pub threads: usize,
-    /// Waiting and running together.
-    pub timeout: Duration,
+    pub bounds: Bounds,
     /// Memory of kept answers, and of one of them, in bytes; zero: none is kept.
     pub cache_bytes: usize,
     pub cache_result_bytes: usize,
+}
+
+/// Bounds of queries that may change while the engine runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Waiting and running together.
+    pub timeout: Duration,
     /// A query that takes longer is logged with its plan; none: never.
     pub slow: Option<Duration>,
+}
+
+/// What is kept of the ends of Parquet files, so that they are read once.
+#[derive(Debug, Clone, Copy)]
+pub struct Footers {
+    pub entries: usize,
+    pub bytes: usize,
+    pub max_bytes: usize,
 }
 
 /// Which rows a query reads.
@@ -127,6 +142,7 @@ impl Request {
 pub struct Engine {
     store: Arc<Store>,
     config: EngineConfig,
+    bounds: RwLock<Bounds>,
     runtime: Option<tokio::runtime::Runtime>,
     base: SessionState,
     memory: Arc<Common>,
@@ -295,7 +311,21 @@ impl Engine {
         let memory = Common::new(config.memory_bytes, config.slots);
         let pool = Arc::new(Pool::new(config.slots, config.queue));
         let cache = Arc::new(Cache::new(config.cache_bytes, config.cache_result_bytes));
-        Ok(Self { store, config, runtime: Some(runtime), base, memory, pool, registry: Arc::default(), cache })
+        let (bounds, registry) = (RwLock::new(config.bounds), Arc::default());
+        Ok(Self { store, config, bounds, runtime: Some(runtime), base, memory, pool, registry, cache })
+    }
+
+    /// Bounds of the queries that come from now on.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        *self.bounds.write() = bounds;
+    }
+
+    /// The cache of footers.
+    pub fn footers(&self) -> Footers {
+        let cache = self.base.runtime_env().cache_manager.get_file_metadata_cache();
+        let entries = cache.list_entries();
+        let bytes = entries.values().map(|e| e.size_bytes).sum();
+        Footers { entries: entries.len(), bytes, max_bytes: cache.cache_limit() }
     }
 
     pub fn pool(&self) -> &Pool {
@@ -386,7 +416,7 @@ impl Engine {
         let query =
             self.registry.begin(&request.sql, &request.database, request.owner.clone(), request.priority, now_us);
         let registry = Arc::clone(&self.registry);
-        Live { registry, query, slow: self.config.slow, memory: None, plan: None, is_over: false }
+        Live { registry, query, slow: self.bounds.read().slow, memory: None, plan: None, is_over: false }
     }
 
     /// Waits for a slot, plans, and runs to the first rows: one deadline over all of it.
@@ -396,7 +426,8 @@ impl Engine {
         parsed: impl FnOnce() -> Result<Parsed, Error>,
         request: &Request,
     ) -> Result<QueryStream, Error> {
-        let timeout = request.limits.timeout.unwrap_or(self.config.timeout).min(self.config.timeout);
+        let longest = self.bounds.read().timeout;
+        let timeout = request.limits.timeout.unwrap_or(longest).min(longest);
         let deadline = Instant::now() + timeout;
         let query = Arc::clone(&live.query);
         let outcome = async {
@@ -415,6 +446,7 @@ impl Engine {
             let waiting = self.pool.enter(owner, request.priority, &query.id);
             let slot = bounded(&query, deadline, timeout, waiting).await??;
             query.started();
+            self.store.shared().stages.of(Stage::QueueWait).note(Duration::from_micros(query.seen().wait_us));
             // what was written while the query waited is seen
             let view = self.store.view();
             let snapshot = view.snapshot;
@@ -424,7 +456,8 @@ impl Engine {
             let state = self.session(&scope, memory);
             let (send, batches) = mpsc::channel(STREAM_BATCHES);
             let (reply, ready) = oneshot::channel();
-            let task = Task { query: Arc::clone(&query), slot, reply, send, cache: Arc::clone(&self.cache) };
+            let (cache, shared) = (Arc::clone(&self.cache), Arc::clone(self.store.shared()));
+            let task = Task { query: Arc::clone(&query), slot, reply, send, cache, shared };
             let hangs = failpoint::hangs("pool", "query");
             let max_scan = request.limits.scan_bytes;
             let task = Aborting(Some(self.runtime()?.spawn(async move {
@@ -580,11 +613,13 @@ struct Task {
     reply: oneshot::Sender<Result<Ready, Error>>,
     send: mpsc::Sender<Result<RecordBatch, Error>>,
     cache: Arc<Cache>,
+    shared: Arc<store::Shared>,
 }
 
 impl Task {
     async fn run(mut self, outcome: Result<Planned, Error>) {
         self.query.planned();
+        self.shared.stages.of(Stage::Plan).note(Duration::from_micros(self.query.seen().plan_us));
         let planned = match outcome {
             Ok(planned) => planned,
             Err(error) => return self.refuse(error),
@@ -600,8 +635,9 @@ impl Task {
             Ok(stream) => stream,
             Err(error) => return self.refuse(error.into()),
         };
+        let mut scanning = Scanning { shared: Arc::clone(&self.shared), took: Duration::ZERO };
         // the first batch is awaited before anything is answered: most failures come before it
-        let mut next = match stream.next().await {
+        let mut next = match scanning.timed(stream.next()).await {
             Some(Err(error)) => return self.refuse(error.into()),
             first => first,
         };
@@ -633,7 +669,7 @@ impl Task {
             if let Some(how) = failed {
                 return slot.ended(how);
             }
-            next = stream.next().await;
+            next = scanning.timed(stream.next()).await;
         }
         // kept before the client sees the end: when it asks again, the answer is there
         if let Some(gathered) = gathered {
@@ -666,6 +702,27 @@ impl Task {
         self.slot.ended(how(&error));
         let (reply, _) = oneshot::channel();
         let _ = std::mem::replace(&mut self.reply, reply).send(Err(error));
+    }
+}
+
+/// Time spent reading and computing; noted at the end of it, whichever that is.
+struct Scanning {
+    shared: Arc<store::Shared>,
+    took: Duration,
+}
+
+impl Scanning {
+    async fn timed<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let done = work.await;
+        self.took += began.elapsed();
+        done
+    }
+}
+
+impl Drop for Scanning {
+    fn drop(&mut self) {
+        self.shared.stages.of(Stage::Scan).note(self.took);
     }
 }
 

@@ -40,6 +40,6 @@ pub mod syntax;
 
 mod error;
 
-pub use engine::{Engine, EngineConfig, Limits, QueryStream, ReadMode, Request};
+pub use engine::{Bounds, Engine, EngineConfig, Limits, QueryStream, ReadMode, Request};
 pub use error::Error;
 pub use filter::SqlFilter;

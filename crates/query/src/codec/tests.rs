@@ -102,10 +102,9 @@ fn the_plans_of_the_bench_queries_survive_protobuf() {
             slots: 1,
             queue: 1,
             threads: 2,
-            timeout: Duration::from_secs(30),
+            bounds: crate::Bounds { timeout: Duration::from_secs(30), slow: None },
             cache_bytes: 0,
             cache_result_bytes: 0,
-            slow: None,
         },
     )
     .expect("an engine");
