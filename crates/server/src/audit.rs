@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json;
-use axum::extract::{Query, State as Extract};
+use axum::extract::State as Extract;
 use model::limits;
 use parking_lot::Mutex;
 use rusqlite::types::Value as Sql;
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::ApiError;
+use crate::extract::Params;
 use crate::state::{Shared, blocking};
 use crate::time::{self, rfc3339};
 
@@ -183,7 +184,7 @@ pub struct Filter {
 }
 
 /// `GET /api/v1/audit/logs`, newest first
-pub async fn logs(Extract(state): Extract<Shared>, Query(filter): Query<Filter>) -> Result<Json<Value>, ApiError> {
+pub async fn logs(Extract(state): Extract<Shared>, Params(filter): Params<Filter>) -> Result<Json<Value>, ApiError> {
     blocking(move || {
         state.audit.save(state.clock.now_us())?;
         let data = state.audit.list(&filter)?;
@@ -193,7 +194,7 @@ pub async fn logs(Extract(state): Extract<Shared>, Query(filter): Query<Filter>)
 }
 
 /// `GET /api/v1/audit/stats?since=`: how many of each kind, over the last day unless it is said.
-pub async fn stats(Extract(state): Extract<Shared>, Query(filter): Query<Filter>) -> Result<Json<Value>, ApiError> {
+pub async fn stats(Extract(state): Extract<Shared>, Params(filter): Params<Filter>) -> Result<Json<Value>, ApiError> {
     let since_us = match filter.since.as_ref().filter(|s| !s.is_empty()) {
         Some(text) => time::parse("since", text)?,
         None => state.clock.now_us() - 86_400_000_000,

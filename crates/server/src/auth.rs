@@ -3,6 +3,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State as Extract};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
@@ -11,12 +13,14 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use model::lru::{Counts, Lru};
-use model::{Access, Code, Permission};
+use model::{Access, Code, Permission, limits};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::audit::Event;
+use crate::body::{self, Whole};
 use crate::error::ApiError;
+use crate::routes::{self, Takes};
 use crate::state::{Shared, Turns, blocking, count};
 
 /// Verified tokens.
@@ -54,8 +58,12 @@ pub struct Auth {
     cache: Mutex<Cache>,
     lookups: Semaphore,
     turns: Turns,
-    failures: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    failures: ArcSwapOption<DefaultKeyedRateLimiter<IpAddr>>,
     penalised: Mutex<Lru<IpAddr, ()>>,
+}
+
+fn limiter(per_minute: u32) -> Option<Arc<DefaultKeyedRateLimiter<IpAddr>>> {
+    NonZeroU32::new(per_minute).map(|n| Arc::new(RateLimiter::dashmap(Quota::per_minute(n))))
 }
 
 /// Why a token is not accepted.
@@ -68,14 +76,13 @@ enum Denied {
 
 impl Auth {
     pub fn new(tokens: Option<Tokens>, config: AuthConfig) -> Self {
-        let quota = NonZeroU32::new(config.failures_per_minute).map(Quota::per_minute);
         Self {
             tokens: tokens.map(Arc::new),
             config,
             cache: Mutex::new(Cache::new(config.max_cache_size, config.cache_ttl.as_micros() as i64)),
             lookups: Semaphore::new(LOOKUPS),
             turns: Turns::default(),
-            failures: quota.map(RateLimiter::dashmap),
+            failures: ArcSwapOption::new(limiter(config.failures_per_minute)),
             penalised: Mutex::new(Lru::new(PENALISED)),
         }
     }
@@ -100,13 +107,18 @@ impl Auth {
         self.cache.lock().stats()
     }
 
+    /// Another bound for failed attempts; what was counted is forgotten.
+    pub fn limit_failures(&self, per_minute: u32) {
+        self.failures.store(limiter(per_minute));
+    }
+
     pub fn cache_ttl(&self) -> Duration {
         self.config.cache_ttl
     }
 
     /// Writes when tokens were used, and forgets addresses that failed long ago.
     pub fn save(&self) -> store::Result<()> {
-        if let Some(failures) = &self.failures {
+        if let Some(failures) = &*self.failures.load() {
             failures.retain_recent();
         }
         let used = self.cache.lock().take_used();
@@ -157,7 +169,7 @@ impl Auth {
     /// Counts a failure of an address; past its share it must wait.
     fn failed(&self, from: IpAddr, now_us: i64, why: &'static str) -> Denied {
         let network = network(from);
-        match &self.failures {
+        match &*self.failures.load() {
             Some(failures) if failures.check_key(&network).is_err() => {
                 let until_us = now_us + PENALTY.as_micros() as i64;
                 self.penalised.lock().insert(network, (), 1, until_us);
@@ -169,7 +181,7 @@ impl Auth {
 }
 
 /// Whom failures are counted for: an address, of IPv6 the part that one customer gets.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
@@ -314,6 +326,11 @@ fn token(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
     percent_encoding::percent_decode_str(&pair.replace('+', " ")).decode_utf8().ok().map(|t| t.into_owned())
 }
 
+/// Whether a request brings a token at all.
+pub fn has_token(headers: &HeaderMap, query: Option<&str>) -> bool {
+    token(headers, query).is_some()
+}
+
 /// The token that a request brings, verified.
 ///
 /// # Errors
@@ -341,10 +358,48 @@ pub async fn identify(
     }
 }
 
+/// What stands before a route.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    pub state: Shared,
+    pub needs: Needs,
+    /// Its place in the table; none: no route at all.
+    pub route: Option<usize>,
+}
+
+/// Lets in who may use the route, and notes how often and how long.
+pub async fn guard(Extract(gate): Extract<Gate>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let (state, route) = (Shared::clone(&gate.state), gate.route);
+    let response = admit(gate, request, next).await;
+    if let Some(seen) = route.and_then(|at| state.counters.routes.get(at)) {
+        seen.note(response.status(), began.elapsed());
+    }
+    response
+}
+
+/// The request with its body whole, but for long payloads, which their routes read themselves.
+async fn whole(gate: &Gate, request: Request) -> Result<(Request, Option<Arc<Whole>>), ApiError> {
+    let takes = gate.route.map_or(Takes::Nothing, |at| routes::routes()[at].takes);
+    let (mut parts, body) = request.into_parts();
+    let max = match takes {
+        Takes::Payload(_) if !body::is_short(&body) => return Ok((Request::from_parts(parts, body), None)),
+        Takes::Payload(_) => body::SHORT_BYTES,
+        _ => limits::SMALL_BODY_BYTES,
+    };
+    let whole = Arc::new(body::whole(&gate.state, body, max).await?);
+    parts.extensions.insert(Arc::clone(&whole));
+    Ok((Request::from_parts(parts, whole.bytes.clone().into()), Some(whole)))
+}
+
 /// Lets in who may use the route, and writes down who did what.
-pub async fn guard(Extract((state, needs)): Extract<(Shared, Needs)>, mut request: Request, next: Next) -> Response {
+async fn admit(gate: Gate, mut request: Request, next: Next) -> Response {
+    let Gate { state, needs, .. } = &gate;
+    let (state, needs) = (Shared::clone(state), *needs);
     if needs == Needs::Nothing {
-        return next.run(request).await;
+        let (parts, body) = request.into_parts();
+        body::discard(body, body::SHORT_BYTES).await;
+        return next.run(Request::from_parts(parts, Body::empty())).await;
     }
     let began = Instant::now();
     let from = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |p| p.0.ip());
@@ -362,9 +417,13 @@ pub async fn guard(Extract((state, needs)): Extract<(Shared, Needs)>, mut reques
     let (response, why) = match caller.and_then(|caller| caller.meets(needs).map(|()| caller)) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            (next.run(request).await, None)
+            match whole(&gate, request).await {
+                Ok((request, _held)) => (next.run(request).await, None),
+                Err(error) => (error.into_response(), None),
+            }
         }
         Err(error) => {
+            body::discard(request.into_body(), body::SHORT_BYTES).await;
             let why = error.message.clone();
             (error.into_response(), Some(why))
         }

@@ -6,6 +6,7 @@ use query::cache::Stats;
 use serde_json::{Value, json};
 
 use crate::auth::Caller;
+use crate::metrics::Metric;
 use crate::state::{Shared, State};
 use crate::time::rfc3339;
 
@@ -21,6 +22,7 @@ fn hit_rate_percent(stats: &Stats) -> f64 {
 pub async fn stats(Extract(state): Extract<Shared>, caller: Caller) -> Json<Value> {
     let cache = state.engine.cache();
     let stats = cache.stats();
+    let footers = state.engine.footers();
     let mb = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     let recent = if caller.access.is_unscoped() { cache.recent(LISTED) } else { Vec::new() };
     let entries: Vec<Value> = recent
@@ -50,6 +52,7 @@ pub async fn stats(Extract(state): Extract<Shared>, caller: Caller) -> Json<Valu
             "turned_away": stats.turned_away,
         },
         "entries": entries,
+        "footers": {"entries": footers.entries, "bytes": footers.bytes, "max_bytes": footers.max_bytes},
     }))
 }
 
@@ -71,9 +74,6 @@ pub async fn clear(Extract(state): Extract<Shared>) -> Json<Value> {
     let cleared = state.engine.cache().clear();
     Json(json!({"success": true, "message": "the cache is empty", "cleared": cleared}))
 }
-
-/// Name, meaning, value.
-type Metric = (&'static str, &'static str, f64);
 
 /// Counters and gauges for `/metrics`.
 pub fn metrics(state: &State) -> ([Metric; 4], [Metric; 2]) {

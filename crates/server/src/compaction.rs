@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::response::{IntoResponse, Response};
 use model::{Code, Permission, fold, limits};
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use store::jobs::{Asked, Handle};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::extract::Params;
 use crate::jobs;
 use crate::state::Shared;
 use crate::time::rfc3339;
@@ -119,7 +120,7 @@ pub struct Page {
 pub async fn history(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(page): Query<Page>,
+    Params(page): Params<Page>,
 ) -> Result<Json<Value>, ApiError> {
     let limit = page.limit.unwrap_or(HISTORY).min(limits::COMPACTION_HISTORY);
     let (total, merges) = state.store.jobs().merges(limit)?;
@@ -140,7 +141,7 @@ pub struct Wanted {
 pub async fn trigger(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(wanted): Query<Wanted>,
+    Params(wanted): Params<Wanted>,
 ) -> Result<Response, ApiError> {
     match &wanted.database {
         Some(database) => {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::time::parse_duration;
@@ -18,6 +18,7 @@ use store::retention::Settings;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::extract::{Params, Segments};
 use crate::jobs::{self, Waiting};
 use crate::state::{Shared, blocking};
 use crate::time::{self, rfc3339};
@@ -201,7 +202,7 @@ fn keep_policy(state: &Shared, before: Option<&Definition>, now: Option<&Definit
 pub async fn list(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(params): Query<HashMap<String, String>>,
+    Params(params): Params<HashMap<String, String>>,
 ) -> Result<Json<Value>, ApiError> {
     let owned = Arc::clone(&state);
     let all = blocking(move || Ok(owned.store.continuous_queries()?)).await?;
@@ -259,7 +260,7 @@ pub async fn create(Extract(state): Extract<Shared>, caller: Caller, body: Bytes
 pub async fn one(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<i64>,
+    Segments(id): Segments<i64>,
 ) -> Result<Json<Value>, ApiError> {
     Ok(Json(describe(&found(&state, &caller, id).await?)))
 }
@@ -269,7 +270,7 @@ pub async fn one(
 pub async fn update(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<i64>,
+    Segments(id): Segments<i64>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let sent = body_fields(&body)?;
@@ -305,7 +306,7 @@ pub async fn update(
 pub async fn delete(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<i64>,
+    Segments(id): Segments<i64>,
 ) -> Result<Json<Value>, ApiError> {
     let before = found(&state, &caller, id).await?;
     blocking(move || {
@@ -358,8 +359,8 @@ pub struct Run {
 pub async fn execute(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<i64>,
-    Query(waiting): Query<Waiting>,
+    Segments(id): Segments<i64>,
+    Params(waiting): Params<Waiting>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let run: Run = jobs::body_or_default(&body)?;
@@ -428,8 +429,8 @@ pub struct Page {
 pub async fn executions(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<i64>,
-    Query(page): Query<Page>,
+    Segments(id): Segments<i64>,
+    Params(page): Params<Page>,
 ) -> Result<Json<Value>, ApiError> {
     found(&state, &caller, id).await?;
     let limit = page.limit.unwrap_or(EXECUTIONS).min(limits::CONTINUOUS_EXECUTIONS);
@@ -481,7 +482,7 @@ pub async fn reload(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiE
 pub async fn trigger_retention(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(waiting): Query<Waiting>,
+    Params(waiting): Params<Waiting>,
 ) -> Result<Response, ApiError> {
     let asked = Asked {
         kind: "retention",

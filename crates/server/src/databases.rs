@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Path, Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
@@ -15,6 +15,7 @@ use store::view::{Database, Table};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::extract::{Params, Segments};
 use crate::jobs::{self, Waiting};
 use crate::state::{Shared, blocking};
 use crate::time::rfc3339;
@@ -53,7 +54,7 @@ fn describe(view: &View, database: &Database, caller: &Caller) -> Value {
 pub async fn one(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(name): Path<String>,
+    Segments(name): Segments<String>,
 ) -> Result<Json<Value>, ApiError> {
     caller.check_sees(&name)?;
     let view = state.store.view();
@@ -64,7 +65,7 @@ pub async fn one(
 pub async fn measurements_of(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(name): Path<String>,
+    Segments(name): Segments<String>,
 ) -> Result<Json<Value>, ApiError> {
     caller.check_sees(&name)?;
     let view = state.store.view();
@@ -100,7 +101,7 @@ pub async fn create(Extract(state): Extract<Shared>, caller: Caller, body: Bytes
 pub async fn measurements(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(params): Query<HashMap<String, String>>,
+    Params(params): Params<HashMap<String, String>>,
 ) -> Result<Json<Value>, ApiError> {
     let started = Instant::now();
     let view = state.store.view();
@@ -120,6 +121,7 @@ pub async fn measurements(
                 "database": &*database.name,
                 "measurement": &*table.info.name,
                 "file_count": table.files.len(),
+                "row_count": table.file_rows + table.hot.rows() as u64,
                 "total_size_mb": bytes as f64 / f64::from(1 << 20),
                 "storage_path": format!("{}{}", database.path, table.info.path),
             }));
@@ -154,8 +156,8 @@ fn found_table(view: &View, database: &str, measurement: &str) -> Result<Arc<Tab
 pub async fn drop_database(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(name): Path<String>,
-    Query(confirm): Query<Confirm>,
+    Segments(name): Segments<String>,
+    Params(confirm): Params<Confirm>,
 ) -> Result<Json<Value>, ApiError> {
     caller.check_all(Permission::Admin, &name)?;
     let id = found(&state.store.view(), &name)?.id;
@@ -168,8 +170,8 @@ pub async fn drop_database(
 pub async fn drop_table(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path((name, measurement)): Path<(String, String)>,
-    Query(confirm): Query<Confirm>,
+    Segments((name, measurement)): Segments<(String, String)>,
+    Params(confirm): Params<Confirm>,
 ) -> Result<Json<Value>, ApiError> {
     caller.check(Permission::Admin, &name, &measurement)?;
     let table = found_table(&state.store.view(), &name, &measurement)?;
@@ -188,7 +190,7 @@ pub struct Rename {
 pub async fn rename(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path((name, measurement)): Path<(String, String)>,
+    Segments((name, measurement)): Segments<(String, String)>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     caller.check(Permission::Admin, &name, &measurement)?;
@@ -213,8 +215,8 @@ pub struct Retype {
 pub async fn retype(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path((name, measurement)): Path<(String, String)>,
-    Query(waiting): Query<Waiting>,
+    Segments((name, measurement)): Segments<(String, String)>,
+    Params(waiting): Params<Waiting>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     caller.check(Permission::Admin, &name, &measurement)?;
@@ -255,8 +257,8 @@ pub struct Mode {
 pub async fn set_mode(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path((name, measurement)): Path<(String, String)>,
-    Query(waiting): Query<Waiting>,
+    Segments((name, measurement)): Segments<(String, String)>,
+    Params(waiting): Params<Waiting>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     caller.check(Permission::Admin, &name, &measurement)?;

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::{Code, Permission, TableId};
@@ -15,6 +15,7 @@ use store::view::Table;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::extract::Params;
 use crate::jobs::{self, Waiting};
 use crate::state::{Shared, blocking};
 use crate::time;
@@ -36,7 +37,7 @@ pub struct Request {
 pub async fn rows(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(waiting): Query<Waiting>,
+    Params(waiting): Params<Waiting>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let request: Request = serde_json::from_slice(&body)
@@ -53,7 +54,7 @@ pub async fn rows(
     let (dry_run, confirm) = (request.dry_run, request.confirm);
     caller.check(Permission::Delete, &database, &measurement)?;
     let table = table(&state, &database, &measurement)?;
-    let limits = Limits { most: state.config.delete_max_rows, unconfirmed: state.config.delete_threshold, confirm };
+    let limits = Limits { most: state.config().delete_max_rows, unconfirmed: state.config().delete_threshold, confirm };
     let asked = Asked {
         kind: "delete",
         detail: json!({"where": condition, "confirm": confirm}),
@@ -85,8 +86,8 @@ pub async fn rows(
 pub async fn config(Extract(state): Extract<Shared>) -> Json<Value> {
     Json(json!({
         "enabled": true,
-        "confirmation_threshold": state.config.delete_threshold,
-        "max_rows_per_delete": state.config.delete_max_rows,
+        "confirmation_threshold": state.config().delete_threshold,
+        "max_rows_per_delete": state.config().delete_max_rows,
         "implementation": "rewrite-based",
         "performance_impact": {
             "delete_operations": "files whose statistics decide are kept or dropped unread; the others are rewritten",
@@ -163,7 +164,7 @@ pub struct InfluxRequest {
 pub async fn influx(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(bucket): Query<Bucket>,
+    Params(bucket): Params<Bucket>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let request: InfluxRequest = serde_json::from_slice(&body)
@@ -185,7 +186,7 @@ pub async fn influx(
             ids.iter().filter_map(|id| view.tables.get(id).cloned()).collect()
         }
     };
-    let most = state.config.delete_max_rows;
+    let most = state.config().delete_max_rows;
     let limits = Limits { most, unconfirmed: u64::MAX, confirm: true };
     let asked = Asked {
         kind: "delete",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path as Param, State as Extract};
+use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::Code;
@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::extract::Segments;
 use crate::state::{Shared, blocking};
 use crate::time::rfc3339;
 
@@ -337,14 +338,14 @@ pub async fn list(Extract(state): Extract<Shared>) -> Result<Json<Value>, ApiErr
 }
 
 /// `GET /api/v1/governance/policies/{token_id}`
-pub async fn one(Extract(state): Extract<Shared>, Param(token): Param<i64>) -> Result<Json<Value>, ApiError> {
+pub async fn one(Extract(state): Extract<Shared>, Segments(token): Segments<i64>) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({"success": true, "policy": describe(&state, token).await?})))
 }
 
 /// `PUT /api/v1/governance/policies/{token_id}`: a limit that is left out stays.
 pub async fn update(
     Extract(state): Extract<Shared>,
-    Param(token): Param<i64>,
+    Segments(token): Segments<i64>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let before = state.governance.get(token).ok_or_else(|| unknown(token))?.limits;
@@ -353,7 +354,7 @@ pub async fn update(
 }
 
 /// `DELETE /api/v1/governance/policies/{token_id}`
-pub async fn delete(Extract(state): Extract<Shared>, Param(token): Param<i64>) -> Result<Json<Value>, ApiError> {
+pub async fn delete(Extract(state): Extract<Shared>, Segments(token): Segments<i64>) -> Result<Json<Value>, ApiError> {
     let removed = blocking(move || state.governance.remove(token)).await?;
     if !removed {
         return Err(unknown(token));
@@ -365,7 +366,7 @@ pub async fn delete(Extract(state): Extract<Shared>, Param(token): Param<i64>) -
 pub async fn usage(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Param(token): Param<i64>,
+    Segments(token): Segments<i64>,
 ) -> Result<Json<Value>, ApiError> {
     let is_operator = caller.access.has(model::Permission::Admin) && caller.access.is_unscoped();
     if !is_operator && caller.id != Some(token) {

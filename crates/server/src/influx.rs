@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use model::{Code, DatabaseName, Permission};
@@ -12,6 +12,7 @@ use store::view::Database;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::extract::Params;
 use crate::state::{Shared, blocking};
 
 const HINT: &str = "send SQL to /api/v1/query instead; docs/migrate-influxdb.md shows how";
@@ -20,7 +21,7 @@ const HINT: &str = "send SQL to /api/v1/query instead; docs/migrate-influxdb.md 
 pub async fn query(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(mut params): Query<HashMap<String, String>>,
+    Params(mut params): Params<HashMap<String, String>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {

@@ -2,7 +2,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::{Code, Permission, limits};
@@ -14,6 +14,7 @@ use store::supervisor::{Status, words};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::extract::{Params, Segments};
 use crate::state::{Shared, blocking};
 use crate::time::rfc3339;
 
@@ -42,7 +43,7 @@ pub async fn run(
         }
         outcome
     }));
-    if !at_once && let Ok(done) = tokio::time::timeout(state.config.sync_wait, task).await {
+    if !at_once && let Ok(done) = tokio::time::timeout(state.config().sync_wait, task).await {
         let mut body = done.map_err(|e| ApiError::new(Code::Internal, e.to_string()))??;
         body["job_id"] = id.into();
         return Ok(Json(body).into_response());
@@ -113,7 +114,7 @@ fn recent(state: &Shared, caller: &Caller, kind: Option<&str>, limit: Option<usi
 pub async fn list(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(page): Query<Page>,
+    Params(page): Params<Page>,
 ) -> Result<Json<Value>, ApiError> {
     let tasks: Vec<Value> = state.supervisor.statuses().iter().map(|t| describe_task(t, &caller)).collect();
     let jobs = recent(&state, &caller, page.kind.as_deref(), page.limit)?;
@@ -133,7 +134,7 @@ fn seen(state: &Shared, caller: &Caller, id: i64) -> Result<Record, ApiError> {
 pub async fn one(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<i64>,
+    Segments(id): Segments<i64>,
 ) -> Result<Json<Value>, ApiError> {
     Ok(Json(describe(&seen(&state, &caller, id)?)))
 }
@@ -142,7 +143,7 @@ pub async fn one(
 pub async fn cancel(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<i64>,
+    Segments(id): Segments<i64>,
 ) -> Result<Json<Value>, ApiError> {
     let job = seen(&state, &caller, id)?;
     if *job.owner != *caller.name {
@@ -160,7 +161,7 @@ pub async fn cancel(
 pub async fn deletes(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(page): Query<Page>,
+    Params(page): Params<Page>,
 ) -> Result<Json<Value>, ApiError> {
     let deletes = recent(&state, &caller, Some("delete"), page.limit)?;
     Ok(Json(json!({"count": deletes.len(), "deletes": deletes})))
@@ -170,7 +171,7 @@ pub async fn deletes(
 pub async fn compactions(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(page): Query<Page>,
+    Params(page): Params<Page>,
 ) -> Result<Json<Value>, ApiError> {
     let jobs = recent(&state, &caller, Some("compaction"), page.limit)?;
     Ok(Json(json!({"count": jobs.len(), "jobs": jobs})))

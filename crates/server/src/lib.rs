@@ -6,6 +6,10 @@
 pub mod audit;
 /// Who may ask.
 pub mod auth;
+/// Backups of the whole folder.
+pub mod backup;
+/// Bodies, and the memory that they share.
+pub mod body;
 /// The cache of answers.
 mod cache;
 /// What compaction does and has done.
@@ -20,6 +24,8 @@ mod databases;
 mod delete;
 /// Error codes to HTTP.
 pub mod error;
+/// Parameters of requests.
+mod extract;
 /// Limits of single tokens.
 pub mod governance;
 /// Health, readiness, ping.
@@ -30,12 +36,18 @@ mod influx;
 mod jobs;
 /// The accept loop, connections, graceful stop.
 pub mod listen;
+/// The server's last messages.
+pub mod logs;
 /// Prometheus text.
 mod metrics;
+/// What OpenAPI's readers are told of the routes.
+pub mod openapi;
 /// Queries on their way, and the pool they run in.
 mod queries;
 /// SQL in, JSON or Arrow out.
 mod query;
+/// Settings that change while the server runs.
+pub mod reload;
 /// Retention policies.
 mod retention;
 /// Which path is answered by which function, and what it asks of its caller.

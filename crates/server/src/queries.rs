@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query as Params, State as Extract};
+use axum::extract::State as Extract;
 use model::{Code, Permission, limits};
 use query::running::{Cancelled, Query};
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::extract::{Params, Segments};
 use crate::state::{Shared, State};
 use crate::time::rfc3339;
 
@@ -82,7 +83,7 @@ fn unknown(id: &str) -> ApiError {
 pub async fn one(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
 ) -> Result<Json<Value>, ApiError> {
     let query = state.engine.queries().get(&id).filter(|q| is_seen(&caller, q)).ok_or_else(|| unknown(&id))?;
     Ok(Json(json!({"success": true, "query": describe(&query)})))
@@ -92,7 +93,7 @@ pub async fn one(
 pub async fn cancel(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
 ) -> Result<Json<Value>, ApiError> {
     let queries = state.engine.queries();
     let query = queries.get(&id).filter(|q| is_seen(&caller, q)).ok_or_else(|| unknown(&id))?;

@@ -7,11 +7,11 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::CompressionType;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{SecondsFormat, TimeZone, Utc};
-use model::Code;
+use model::{Code, Stage};
 use query::pool::Priority;
 use query::running::Owner;
 use query::{QueryStream, ReadMode};
@@ -20,6 +20,7 @@ use wire::{json, plain};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::extract::Params;
 use crate::state::{Shared, State, count};
 
 /// Bytes that a chunk of an answer gathers before it leaves.
@@ -129,6 +130,14 @@ fn aborted(state: &State, error: impl std::fmt::Display) -> std::io::Error {
     std::io::Error::other(error.to_string())
 }
 
+/// Rows to bytes, timed.
+fn encoded<T, E: std::fmt::Display>(state: &State, encode: impl FnOnce() -> Result<T, E>) -> Result<T, std::io::Error> {
+    let began = Instant::now();
+    let done = encode();
+    state.store.shared().stages.of(Stage::Encode).since(began);
+    done.map_err(|e| aborted(state, e))
+}
+
 /// The next rows of an answer, counted.
 async fn batch(state: &State, stream: &mut QueryStream) -> Result<Option<RecordBatch>, std::io::Error> {
     let Some(batch) = stream.next().await else { return Ok(None) };
@@ -160,7 +169,7 @@ fn json_stream(
         }
         while let Some(batch) = batch(&state, &mut stream).await? {
             rows += batch.num_rows();
-            json::rows(&mut out, &batch, &mut first).map_err(|e| aborted(&state, e))?;
+            encoded(&state, || json::rows(&mut out, &batch, &mut first))?;
             if out.len() >= CHUNK_BYTES {
                 let chunk = Bytes::from(std::mem::take(&mut out));
                 return Ok(Some((chunk, (state, stream, out, rows, first, false))));
@@ -220,8 +229,7 @@ fn arrow_stream(
             let Some(mut writer) = writer else { return Ok(None) };
             while let Some(batch) = batch(&state, &mut stream).await? {
                 rows += batch.num_rows();
-                let batch = plain::batch(&batch, &schema).map_err(|e| aborted(&state, e))?;
-                writer.write(&batch).map_err(|e| aborted(&state, e))?;
+                encoded(&state, || writer.write(&plain::batch(&batch, &schema)?))?;
                 if writer.get_ref().len() >= CHUNK_BYTES {
                     let chunk = Bytes::from(std::mem::take(writer.get_mut()));
                     return Ok(Some((chunk, (state, stream, Some(writer), rows))));
@@ -256,7 +264,7 @@ pub async fn v3_post(
 pub async fn v3_get(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(mut params): Query<HashMap<String, String>>,
+    Params(mut params): Params<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let ask = Ask { sql: params.remove("q"), db: params.remove("db"), format: params.remove("format") };
@@ -295,7 +303,7 @@ fn object_stream(
         }
         while let Some(batch) = batch(&state, &mut stream).await? {
             let separator = if lines { b'\n' } else { b',' };
-            json::objects(&mut out, &batch, separator, &mut first).map_err(|e| aborted(&state, e))?;
+            encoded(&state, || json::objects(&mut out, &batch, separator, &mut first))?;
             if out.len() >= CHUNK_BYTES {
                 let chunk = Bytes::from(std::mem::take(&mut out));
                 return Ok(Some((chunk, (state, stream, out, first, false))));

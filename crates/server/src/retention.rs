@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::{Code, Permission};
@@ -14,6 +14,7 @@ use store::retention::{Execution, Policy, Settings};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::extract::{Params, Segments};
 use crate::jobs::{self, Waiting};
 use crate::state::{Shared, State, blocking};
 use crate::time::rfc3339;
@@ -24,7 +25,7 @@ const EXECUTIONS: usize = 50;
 fn describe(state: &State, policy: &Policy) -> Value {
     let Settings { name, database, measurement, retention_days, buffer_days, is_active, .. } = &policy.settings;
     let Settings { schedule, timezone, jitter_seconds, .. } = &policy.settings;
-    let every_us = state.config.retention_every.as_micros() as i64;
+    let every_us = state.config().retention_every.as_micros() as i64;
     let next_us = policy.next_us(every_us, state.clock.now_us()).ok().flatten();
     let last = policy.last.as_ref();
     json!({
@@ -150,7 +151,7 @@ pub async fn create(Extract(state): Extract<Shared>, caller: Caller, body: Bytes
 pub async fn one(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<i64>,
+    Segments(id): Segments<i64>,
 ) -> Result<Json<Value>, ApiError> {
     Ok(Json(answer(&state, &caller, id)?))
 }
@@ -159,7 +160,7 @@ pub async fn one(
 pub async fn update(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<i64>,
+    Segments(id): Segments<i64>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let before = policy(&state, &caller, id)?.settings;
@@ -176,7 +177,7 @@ pub async fn update(
 pub async fn delete(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<i64>,
+    Segments(id): Segments<i64>,
 ) -> Result<Json<Value>, ApiError> {
     check(&caller, &policy(&state, &caller, id)?.settings)?;
     if !state.store.policies().delete(id)? {
@@ -198,8 +199,8 @@ pub struct Run {
 pub async fn execute(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<i64>,
-    Query(waiting): Query<Waiting>,
+    Segments(id): Segments<i64>,
+    Params(waiting): Params<Waiting>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let run: Run = jobs::body_or_default(&body)?;
@@ -250,8 +251,8 @@ pub struct Page {
 pub async fn executions(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Path(id): Path<i64>,
-    Query(page): Query<Page>,
+    Segments(id): Segments<i64>,
+    Params(page): Params<Page>,
 ) -> Result<Json<Value>, ApiError> {
     policy(&state, &caller, id)?;
     let limit = page.limit.unwrap_or(EXECUTIONS).min(model::limits::RETENTION_EXECUTIONS);

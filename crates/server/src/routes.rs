@@ -1,29 +1,27 @@
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State as Extract};
 use axum::handler::Handler;
 use axum::http::{HeaderName, HeaderValue, Method, Uri, header, uri};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{self, MethodFilter};
-use http_body_util::BodyExt;
 use model::{Code, Permission};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
-use crate::auth::{self, Needs};
+use crate::auth::{self, Gate, Needs};
 use crate::error::ApiError;
+use crate::listen::watch;
 use crate::state::{Shared, count};
 use crate::{
-    audit, cache, compaction, continuous, databases, delete, governance, health, influx, jobs, metrics, queries, query,
-    retention, samples, tokens, write,
+    audit, backup, cache, compaction, continuous, databases, delete, governance, health, influx, jobs, logs, metrics,
+    openapi, queries, query, reload, retention, samples, tokens, write,
 };
 
 /// How long a browser may remember what it was allowed.
 const PREFLIGHT: Duration = Duration::from_secs(600);
-/// Bodies up to this length are read before anything is answered.
-const SHORT_BODY_BYTES: u64 = 64 << 10;
 
 /// One line of the route table: from it come the router, its guards, `docs/api.md` and the tests of both.
 #[derive(Debug, Clone)]
@@ -32,6 +30,21 @@ pub struct Route {
     pub path: &'static str,
     pub needs: Needs,
     pub doc: &'static str,
+    /// Parameters of the query string: `name: type`, with commas between.
+    pub params: &'static str,
+    pub takes: Takes,
+    /// Statuses of success with the types of their bodies; none: 200 with JSON.
+    pub gives: Vec<(u16, &'static str)>,
+}
+
+/// The body that a route reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    Nothing,
+    /// An object of these fields: `name: type`; `!` behind a name: it must be there, `?` behind a type: or null.
+    Json(&'static str),
+    /// Data of this type, as long as `server.max_payload_size` allows.
+    Payload(&'static str),
 }
 
 /// The route table while it is read: as a list, and as a router where there is a server.
@@ -49,17 +62,51 @@ impl Table {
     {
         if let Some(state) = &self.state {
             let filter = MethodFilter::try_from(method.clone()).expect("a method that routes know");
-            let guard = middleware::from_fn_with_state((Shared::clone(state), needs), auth::guard);
+            let gate = Gate { state: Shared::clone(state), needs, route: Some(self.routes.len()) };
+            let guard = middleware::from_fn_with_state(gate, auth::guard);
             self.router = self.router.route(path, routing::on(filter, handler).layer(guard));
         }
-        self.routes.push(Route { method, path, needs, doc });
+        let (params, takes, gives) = ("", Takes::Nothing, Vec::new());
+        self.routes.push(Route { method, path, needs, doc, params, takes, gives });
+        self
+    }
+
+    fn last(&mut self) -> &mut Route {
+        self.routes.last_mut().expect("what describes a route follows it")
+    }
+
+    fn params(mut self, params: &'static str) -> Self {
+        self.last().params = params;
+        self
+    }
+
+    fn json(mut self, fields: &'static str) -> Self {
+        self.last().takes = Takes::Json(fields);
+        self
+    }
+
+    fn payload(mut self, kind: &'static str) -> Self {
+        self.last().takes = Takes::Payload(kind);
+        self
+    }
+
+    fn gives(mut self, status: u16, kinds: &'static str) -> Self {
+        self.last().gives.push((status, kinds));
         self
     }
 }
 
 /// Every route, in the order of `docs/api.md`.
-pub fn routes() -> Vec<Route> {
-    table(None, true).routes
+pub fn routes() -> &'static [Route] {
+    static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| table(None, true).routes);
+    &ROUTES
+}
+
+/// Whether a path is answered without a token, in one of its spellings.
+pub fn is_public(method: &Method, path: &str) -> bool {
+    routes()
+        .iter()
+        .any(|r| r.needs == Needs::Nothing && r.path == path && (r.method == method || method == Method::HEAD))
 }
 
 fn table(state: Option<Shared>, metrics_public: bool) -> Table {
@@ -81,29 +128,49 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
     Table { state, router: Router::new(), routes: Vec::new() }
         // writing
         .on(post(), "/api/v1/write/msgpack", WRITE, "Write columnar or row MessagePack", write::msgpack)
+        .payload("application/msgpack")
+        .gives(204, "")
         .on(post(), "/api/v1/write/line-protocol", WRITE, "Write line protocol", write::line_protocol)
+        .payload("text/plain")
+        .params("precision: string")
+        .gives(204, "")
         .on(post(), "/api/v1/write/line-protocol/flush", WRITE, "Turn every hot row into files now", write::flush)
         .on(post(), "/write", WRITE, "Write line protocol as InfluxDB 1", write::influx_v1)
+        .payload("text/plain")
+        .params("db: string, precision: string, rp: string, u: string, p: string")
+        .gives(204, "")
         .on(post(), "/api/v2/write", WRITE, "Write line protocol as InfluxDB 2", write::influx_v2)
+        .payload("text/plain")
+        .params("bucket: string, org: string, precision: string")
+        .gives(204, "")
         .on(post(), "/api/v3/write_lp", WRITE, "Write line protocol as InfluxDB 3", write::influx_v3)
+        .payload("text/plain")
+        .params("db: string, precision: string")
+        .gives(204, "")
         // querying
         .on(post(), "/api/v1/query", READ, "Query with SQL, answered as JSON", query::json)
+        .json("sql!: string, db: string")
         .on(post(), "/api/v1/query/arrow", READ, "Query with SQL, answered as an Arrow stream", query::arrow)
+        .json("sql!: string, db: string")
+        .gives(200, "application/vnd.apache.arrow.stream")
         .on(get(), "/api/v3/query_sql", READ, "Query with SQL as InfluxDB 3", query::v3_get)
+        .params("db: string, q: string, format: string")
+        .gives(200, "application/json[] application/jsonl")
         .on(post(), "/api/v3/query_sql", READ, "Query with SQL as InfluxDB 3", query::v3_post)
+        .json("q!: string, db: string, format: string")
+        .gives(200, "application/json[] application/jsonl")
         .on(get(), "/query", TOKEN, "What InfluxDB 1's clients ask before they write", influx::query)
+        .params("q: string, db: string")
         .on(post(), "/query", TOKEN, "What InfluxDB 1's clients ask before they write", influx::query)
+        .params("q: string, db: string")
         .on(post(), "/api/v2/query", TOKEN, "Flux: 501 with a hint", influx::flux)
+        .gives(501, "application/json")
         .on(get(), "/api/v2/buckets", TOKEN, "Databases as buckets", influx::buckets)
         .on(post(), "/api/v2/buckets", TOKEN, "Making buckets: 501 with a hint", influx::bucket_changes)
-        .on(
-            get(),
-            "/api/v1/queries/active",
-            TOKEN,
-            "List queries on their way: one's own, an admin all",
-            queries::active,
-        )
+        .gives(501, "application/json")
+        .on(get(), "/api/v1/queries/active", TOKEN, "List queries on their way: one's own, an admin all", queries::active)
         .on(get(), "/api/v1/queries/history", TOKEN, "List queries that ended", queries::history)
+        .params("limit: integer")
         .on(get(), "/api/v1/queries/{id}", TOKEN, "Show a query", queries::one)
         .on(del(), "/api/v1/queries/{id}", TOKEN, "Cancel a query", queries::cancel)
         .on(get(), "/api/v1/cache/stats", TOKEN, "Show the cache of answers", cache::stats)
@@ -112,121 +179,173 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
         .on(del(), "/api/v1/cache/clear", SERVER, "Empty the cache of answers", cache::clear)
         // databases and measurements
         .on(get(), "/api/v1/measurements", READ, "List measurements", databases::measurements)
+        .params("database: string")
         .on(get(), "/api/v1/databases", TOKEN, "List databases", databases::list)
         .on(post(), "/api/v1/databases", ADMIN, "Create a database", databases::create)
+        .json("name!: string")
+        .gives(201, "application/json")
         .on(get(), "/api/v1/databases/{name}", TOKEN, "Show a database", databases::one)
         .on(del(), "/api/v1/databases/{name}", ADMIN, "Drop a database", databases::drop_database)
+        .params("confirm: boolean")
         .on(get(), "/api/v1/databases/{name}/measurements", TOKEN, "List its measurements", databases::measurements_of)
         .on(del(), measurement, ADMIN, "Drop a measurement", databases::drop_table)
+        .params("confirm: boolean")
         .on(put(), measurement, ADMIN, "Set which rows a measurement keeps", databases::set_mode)
-        .on(
-            post(),
-            "/api/v1/databases/{name}/measurements/{measurement}/rename",
-            ADMIN,
-            "Rename a measurement",
-            databases::rename,
-        )
-        .on(
-            post(),
-            "/api/v1/databases/{name}/measurements/{measurement}/retype",
-            ADMIN,
-            "Change the type of a column",
-            databases::retype,
-        )
+        .params("async: boolean")
+        .json("mode!: string")
+        .gives(202, "application/json")
+        .on(post(), "/api/v1/databases/{name}/measurements/{measurement}/rename", ADMIN, "Rename a measurement", databases::rename)
+        .json("name!: string")
+        .on(post(), "/api/v1/databases/{name}/measurements/{measurement}/retype", ADMIN, "Change the type of a column", databases::retype)
+        .params("async: boolean")
+        .json("column!: string, type!: string")
+        .gives(202, "application/json")
         // deleting rows
         .on(post(), "/api/v1/delete", DELETE, "Delete rows by a condition", delete::rows)
+        .params("async: boolean")
+        .json("database!: string, measurement!: string, where!: string, dry_run: boolean, confirm: boolean")
+        .gives(202, "application/json")
         .on(get(), "/api/v1/delete/config", TOKEN, "Show the bounds of deletes", delete::config)
         .on(get(), "/api/v1/delete/history", TOKEN, "List deletes", jobs::deletes)
+        .params("limit: integer")
         .on(post(), "/api/v2/delete", DELETE, "Delete rows as InfluxDB 2", delete::influx)
+        .params("bucket: string, org: string")
+        .json("start!: string, stop!: string, predicate: string")
+        .gives(204, "")
+        .gives(202, "application/json")
         // retention
         .on(get(), policies, TOKEN, "List retention policies", retention::list)
+        .gives(200, "application/json[]")
         .on(get(), "/api/v1/retention/", TOKEN, "List retention policies", retention::list)
+        .gives(200, "application/json[]")
         .on(post(), policies, ADMIN, "Create a retention policy", retention::create)
+        .json("name!: string, database!: string, measurement: string?, retention_days!: integer, buffer_days: integer, is_active: boolean, schedule: string?, timezone: string, jitter_seconds: integer")
+        .gives(201, "application/json")
         .on(post(), "/api/v1/retention/", ADMIN, "Create a retention policy", retention::create)
+        .json("name!: string, database!: string, measurement: string?, retention_days!: integer, buffer_days: integer, is_active: boolean, schedule: string?, timezone: string, jitter_seconds: integer")
+        .gives(201, "application/json")
         .on(get(), policy, TOKEN, "Show a retention policy", retention::one)
         .on(put(), policy, ADMIN, "Change a retention policy", retention::update)
+        .json("name: string, database: string, measurement: string?, retention_days: integer, buffer_days: integer, is_active: boolean, schedule: string?, timezone: string, jitter_seconds: integer")
         .on(del(), policy, ADMIN, "Delete a retention policy", retention::delete)
         .on(post(), "/api/v1/retention/{id}/execute", ADMIN, "Run a retention policy", retention::execute)
+        .params("async: boolean")
+        .json("dry_run: boolean, confirm: boolean")
+        .gives(202, "application/json")
         .on(get(), "/api/v1/retention/{id}/executions", TOKEN, "List its runs", retention::executions)
+        .params("limit: integer")
         // continuous queries
         .on(get(), standing, ADMIN, "List continuous queries", continuous::list)
+        .gives(200, "application/json[]")
+        .params("database: string, is_active: boolean")
         .on(get(), "/api/v1/continuous_queries/", ADMIN, "List continuous queries", continuous::list)
+        .gives(200, "application/json[]")
+        .params("database: string, is_active: boolean")
         .on(post(), standing, ADMIN, "Create a continuous query", continuous::create)
+        .json("name!: string, description: string?, database!: string, source_measurement!: string, destination_measurement!: string, query!: string, interval!: string, bucket: string, lag: string, look_back: string, tag_columns: [string]?, retention_days: integer?, delete_source_after_days: integer?, is_active: boolean")
+        .gives(201, "application/json")
         .on(post(), "/api/v1/continuous_queries/", ADMIN, "Create a continuous query", continuous::create)
+        .json("name!: string, description: string?, database!: string, source_measurement!: string, destination_measurement!: string, query!: string, interval!: string, bucket: string, lag: string, look_back: string, tag_columns: [string]?, retention_days: integer?, delete_source_after_days: integer?, is_active: boolean")
+        .gives(201, "application/json")
         .on(get(), one_standing, ADMIN, "Show a continuous query", continuous::one)
         .on(put(), one_standing, ADMIN, "Change a continuous query", continuous::update)
+        .json("name: string, description: string?, database: string, source_measurement: string, destination_measurement: string, query: string, interval: string, bucket: string, lag: string, look_back: string, tag_columns: [string]?, retention_days: integer?, delete_source_after_days: integer?, is_active: boolean, last_processed_time: string")
         .on(del(), one_standing, ADMIN, "Delete a continuous query", continuous::delete)
         .on(post(), "/api/v1/continuous_queries/{id}/execute", ADMIN, "Run a continuous query", continuous::execute)
+        .params("async: boolean")
+        .json("start_time: string, end_time: string, dry_run: boolean")
+        .gives(202, "application/json")
         .on(get(), "/api/v1/continuous_queries/{id}/executions", ADMIN, "List its runs", continuous::executions)
+        .params("limit: integer")
         .on(get(), "/api/v1/schedulers", TOKEN, "Show what is scheduled", continuous::schedulers)
         .on(post(), "/api/v1/schedulers/cq/reload", SERVER, "Look at every continuous query now", continuous::reload)
-        .on(
-            post(),
-            "/api/v1/schedulers/retention/trigger",
-            SERVER,
-            "Run every active retention policy",
-            continuous::trigger_retention,
-        )
+        .on(post(), "/api/v1/schedulers/retention/trigger", SERVER, "Run every active retention policy", continuous::trigger_retention)
+        .params("async: boolean")
+        .gives(202, "application/json")
         // compaction and jobs
         .on(get(), "/api/v1/compaction/status", TOKEN, "Show what compaction does", compaction::status)
         .on(get(), "/api/v1/compaction/stats", TOKEN, "Show what compaction has done", compaction::stats)
         .on(get(), "/api/v1/compaction/candidates", TOKEN, "List what would be merged now", compaction::candidates)
         .on(get(), "/api/v1/compaction/history", TOKEN, "List merges", compaction::history)
+        .params("limit: integer")
         .on(get(), "/api/v1/compaction/jobs", TOKEN, "List runs that were asked for", jobs::compactions)
+        .params("limit: integer")
         .on(post(), "/api/v1/compaction/trigger", ADMIN, "Compact now", compaction::trigger)
+        .params("tier: string, database: string, measurement: string, wait: boolean")
+        .gives(202, "application/json")
         .on(post(), "/api/v1/compaction/pause", SERVER, "Pause compaction", compaction::pause)
         .on(post(), "/api/v1/compaction/resume", SERVER, "Resume compaction", compaction::resume)
         .on(get(), "/api/v1/compaction/locks", TOKEN, "List locks", jobs::locks)
         .on(post(), "/api/v1/compaction/locks/cleanup", SERVER, "Remove expired locks", jobs::clean_up_locks)
         .on(get(), "/api/v1/jobs", TOKEN, "List background tasks and jobs", jobs::list)
+        .params("kind: string, limit: integer")
         .on(get(), "/api/v1/jobs/{id}", TOKEN, "Show a job", jobs::one)
         .on(post(), "/api/v1/jobs/{id}/cancel", TOKEN, "Cancel a job: its owner or an admin of its table", jobs::cancel)
+        // backups
+        .on(post(), "/api/v1/backup", SERVER, "Take a backup", backup::create)
+        .json("include_metadata: boolean, include_config: boolean, path: string?, against: string?, copy: boolean")
+        .gives(202, "application/json")
+        .on(get(), "/api/v1/backup", SERVER, "List backups", backup::list)
+        .on(get(), "/api/v1/backup/status", SERVER, "Show how far a backup or restore is", backup::status)
+        .on(get(), "/api/v1/backup/{id}", SERVER, "Show a backup", backup::one)
+        .on(del(), "/api/v1/backup/{id}", SERVER, "Remove a backup", backup::delete)
+        .on(post(), "/api/v1/backup/restore", SERVER, "Restore a backup into an empty folder", backup::restore)
+        .json("backup_id!: string, confirm: boolean, path: string?")
+        .gives(202, "application/json")
         // tokens and the audit log
         .on(get(), "/api/v1/auth/verify", PUBLIC, "Show whose token this is", tokens::verify)
         .on(get(), "/api/v1/auth/tokens", SERVER, "List tokens", tokens::list)
         .on(post(), "/api/v1/auth/tokens", SERVER, "Create a token", tokens::create)
+        .json("name!: string, description: string?, permissions: [string]?, scopes: [string], expires_in: string?, expires_at: string?, enabled: boolean")
+        .gives(201, "application/json")
         .on(get(), "/api/v1/auth/tokens/{id}", SERVER, "Show a token", tokens::one)
         .on(patch(), "/api/v1/auth/tokens/{id}", SERVER, "Change a token", tokens::update)
+        .json("name: string, description: string?, permissions: [string]?, scopes: [string], expires_in: string?, expires_at: string?, enabled: boolean")
         .on(del(), "/api/v1/auth/tokens/{id}", SERVER, "Delete a token", tokens::delete)
         .on(post(), "/api/v1/auth/tokens/{id}/rotate", SERVER, "Give a token a new secret", tokens::rotate)
+        .json("overlap: string?")
         .on(post(), "/api/v1/auth/tokens/{id}/revoke", SERVER, "Stop a token", tokens::revoke)
         .on(get(), "/api/v1/auth/tokens/{id}/permissions", SERVER, "Show what a token may do", tokens::permissions)
         .on(get(), "/api/v1/auth/cache/stats", SERVER, "Show the token cache", tokens::cache_stats)
         .on(post(), "/api/v1/auth/cache/invalidate", SERVER, "Empty the token cache", tokens::invalidate)
         .on(get(), "/api/v1/audit/logs", SERVER, "List admin actions and refused requests", audit::logs)
+        .params("event_type: string, actor: string, database: string, since: string, until: string, limit: integer, offset: integer")
         .on(get(), "/api/v1/audit/stats", SERVER, "Count them by kind", audit::stats)
+        .params("since: string")
         .on(get(), limits, SERVER, "List tokens with limits", governance::list)
         .on(post(), limits, SERVER, "Limit a token", governance::create)
+        .json("token_id!: integer, rate_limit_per_minute: integer, rate_limit_per_hour: integer, max_queries_per_hour: integer, max_queries_per_day: integer, max_rows_per_minute: integer, max_rows_per_hour: integer, max_rows_per_day: integer, max_rows_per_query: integer, max_scan_bytes_per_query: integer, max_scan_duration_sec: integer")
+        .gives(201, "application/json")
         .on(get(), one_limit, SERVER, "Show the limits of a token", governance::one)
         .on(put(), one_limit, SERVER, "Change the limits of a token", governance::update)
+        .json("rate_limit_per_minute: integer, rate_limit_per_hour: integer, max_queries_per_hour: integer, max_queries_per_day: integer, max_rows_per_minute: integer, max_rows_per_hour: integer, max_rows_per_day: integer, max_rows_per_query: integer, max_scan_bytes_per_query: integer, max_scan_duration_sec: integer")
         .on(del(), one_limit, SERVER, "Take the limits off a token", governance::delete)
-        .on(
-            get(),
-            "/api/v1/governance/usage/{id}",
-            TOKEN,
-            "Show what a token has used: one's own, an admin any",
-            governance::usage,
-        )
+        .on(get(), "/api/v1/governance/usage/{id}", TOKEN, "Show what a token has used: one's own, an admin any", governance::usage)
         // health and metrics
         .on(get(), "/health", PUBLIC, "The process answers", health::health)
         .on(get(), "/ready", PUBLIC, "Everything that writes need works", health::ready)
         .on(get(), "/ping", PUBLIC, "What InfluxDB's clients ask first", health::ping)
+        .gives(204, "")
         .on(get(), "/metrics", metrics, "Prometheus metrics", metrics::prometheus)
+        .gives(200, "text/plain application/json")
         .on(get(), "/api/v1/metrics/query-pool", TOKEN, "Slots and queue of queries", queries::pool)
-        .on(
-            get(),
-            "/api/v1/metrics/timeseries/{type}",
-            TOKEN,
-            "The server's own numbers over the last minutes",
-            samples::timeseries,
-        )
+        .on(get(), "/api/v1/metrics/timeseries/{type}", TOKEN, "The server's own numbers over the last minutes", samples::timeseries)
+        .params("duration_minutes: integer")
+        .on(get(), "/openapi.json", PUBLIC, "This list, for machines", openapi::document)
+        .on(get(), "/api/v1/metrics", TOKEN, "The server's own numbers as JSON", metrics::json)
+        .on(get(), "/api/v1/metrics/endpoints", TOKEN, "Requests, statuses and times of each route", metrics::endpoints)
+        .on(get(), "/api/v1/metrics/memory", TOKEN, "Memory by purpose, and what the process holds", metrics::memory)
+        .on(get(), "/api/v1/logs", SERVER, "The server's last messages", logs::list)
+        .params("limit: integer, level: string, since_minutes: integer")
+        .on(post(), "/api/v1/config/reload", SERVER, "Read the settings again", reload::reload)
 }
 
 /// Every route of the server.
 pub fn router(state: Shared) -> Router {
-    let table = table(Some(Shared::clone(&state)), state.config.metrics_public);
+    let table = table(Some(Shared::clone(&state)), state.config().metrics_public);
     // who has no token learns of no path
-    let guard = middleware::from_fn_with_state((Shared::clone(&state), Needs::Token), auth::guard);
+    let gate = Gate { state: Shared::clone(&state), needs: Needs::Token, route: None };
+    let guard = middleware::from_fn_with_state(gate, auth::guard);
     let unknown = unknown.layer(guard);
     table
         .router
@@ -234,7 +353,7 @@ pub fn router(state: Shared) -> Router {
         .method_not_allowed_fallback(unknown)
         // bodies are bounded where they are read, with the bound named in the error
         .layer(DefaultBodyLimit::disable())
-        .layer(cors(&state.config.cors_origins))
+        .layer(cors(&state.config().cors_origins))
         .layer(middleware::from_fn_with_state(Shared::clone(&state), account))
         .with_state(state)
 }
@@ -251,6 +370,9 @@ const HARDENED: [(HeaderName, HeaderValue); 6] = [
     ),
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'")),
 ];
+
+/// A year of TLS alone.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Whose pages may ask from a browser. Tokens travel in headers that a page must set itself, never in cookies,
 /// so that any origin is no danger.
@@ -328,19 +450,6 @@ async fn unknown(method: Method, uri: Uri) -> ApiError {
     ApiError::new(Code::NotFound, format!("Cannot {method} {}", uri.path()))
 }
 
-/// A request whose short body has arrived: an answer that does not wait for the body would end the connection,
-/// and a client that sends its next request meanwhile would get none.
-async fn arrived(request: Request) -> Result<Request, ApiError> {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-    if !length.is_some_and(|n: u64| (1..=SHORT_BODY_BYTES).contains(&n)) {
-        return Ok(request);
-    }
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await;
-    let body = body.map_err(|e| ApiError::new(Code::InvalidBody, format!("the body ended early: {e}")))?;
-    Ok(Request::from_parts(parts, Body::from(body.to_bytes())))
-}
-
 /// Counts the request and gives it an id, which its answer carries.
 async fn account(Extract(state): Extract<Shared>, request: Request, next: Next) -> Response {
     count(&state.counters.requests, 1);
@@ -351,12 +460,13 @@ async fn account(Extract(state): Extract<Shared>, request: Request, next: Next) 
         .cloned()
         .or_else(|| HeaderValue::from_str(&store::random::uuid()).ok());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = match arrived(request).await {
-        Ok(request) => next.run(request).await,
-        Err(error) => error.into_response(),
-    };
+    let patience = state.config().read_timeout;
+    let mut response = next.run(request.map(|body| watch::paced(body, patience))).await;
     for (name, value) in HARDENED {
         response.headers_mut().insert(name, value);
+    }
+    if state.config().is_tls {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
     }
     let status = response.status();
     let counter = if status.is_success() { &state.counters.succeeded } else { &state.counters.failed };
@@ -402,7 +512,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count);
         let public: Vec<&str> = all.iter().filter(|r| r.needs == Needs::Nothing).map(|r| r.path).collect();
-        assert_eq!(public, ["/api/v1/auth/verify", "/health", "/ready", "/ping", "/metrics"]);
+        assert_eq!(public, ["/api/v1/auth/verify", "/health", "/ready", "/ping", "/metrics", "/openapi.json"]);
         // what changes something asks for more than a token, unless the handler decides
         let lenient = all.iter().filter(|r| r.needs == Needs::Token && r.method != Method::GET).map(|r| r.path);
         let lenient: Vec<&str> = lenient.collect();

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json;
-use axum::extract::{Path, Query, State as Extract};
+use axum::extract::State as Extract;
 use model::Code;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
+use crate::extract::{Params, Segments};
 use crate::metrics::{open_descriptors, process_cpu_seconds, resident_bytes};
 use crate::state::{Shared, State};
 use crate::time::rfc3339;
@@ -37,7 +38,7 @@ impl Samples {
     pub fn take(&self, state: &State, at_us: i64) {
         let values = [system(state), application(state), api(state)];
         let mut samples = self.0.lock();
-        while samples.len() >= state.config.samples.max(1) {
+        while samples.len() >= state.config().samples.max(1) {
             samples.pop_front();
         }
         samples.push_back(Sample { at_us, values });
@@ -96,8 +97,8 @@ pub struct Span {
 /// `GET /api/v1/metrics/timeseries/{type}`: a point a sample, oldest first.
 pub async fn timeseries(
     Extract(state): Extract<Shared>,
-    Path(kind): Path<String>,
-    Query(span): Query<Span>,
+    Segments(kind): Segments<String>,
+    Params(span): Params<Span>,
 ) -> Result<Json<Value>, ApiError> {
     let Some(at) = KINDS.iter().position(|k| *k == kind) else {
         let message = format!("type {kind:?} is none of {}", KINDS.join(", "));

@@ -2,18 +2,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use model::{Clock, Code};
 use query::Engine;
 use query::continuous::Continuum;
 use store::Store;
 use store::supervisor::Supervisor;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use crate::audit::Audit;
 use crate::auth::Auth;
+use crate::backup::Backups;
+use crate::body::Room;
 use crate::config::ServerConfig;
 use crate::error::ApiError;
 use crate::governance::Governance;
+use crate::listen::Seats;
+use crate::listen::tls::Tls;
+use crate::logs::Recent;
+use crate::metrics::Routes;
+use crate::reload::Reload;
 use crate::samples::Samples;
 
 /// What every handler shares.
@@ -27,11 +35,29 @@ pub struct State {
     pub auth: Auth,
     pub audit: Audit,
     pub governance: Governance,
-    pub config: ServerConfig,
+    /// What holds for requests that come from now on.
+    pub live: ArcSwap<ServerConfig>,
+    /// Reads the settings again.
+    pub reload: Reload,
+    pub backups: Backups,
+    /// Absent: the server speaks plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+    pub seats: Seats,
+    pub room: Room,
+    /// Large bodies that are decoded at once.
+    pub decoders: Semaphore,
+    pub logs: Arc<Recent>,
     pub started_us: i64,
     pub counters: HttpCounters,
     pub samples: Samples,
     pub in_flight: Turns,
+}
+
+impl State {
+    /// The settings as they are now.
+    pub fn config(&self) -> arc_swap::Guard<Arc<ServerConfig>> {
+        self.live.load()
+    }
 }
 
 /// Work of which one at a time is done per key: a twin waits for the first and then finds what it did.
@@ -77,6 +103,9 @@ pub struct HttpCounters {
     pub succeeded: AtomicU64,
     pub failed: AtomicU64,
     pub connections: AtomicU64,
+    /// Connections that found no seat, and those that were too slow.
+    pub turned_away: AtomicU64,
+    pub too_slow: AtomicU64,
     pub write_requests: AtomicU64,
     pub write_errors: AtomicU64,
     pub write_bytes: AtomicU64,
@@ -88,6 +117,7 @@ pub struct HttpCounters {
     pub query_rows: AtomicU64,
     pub auth_requests: AtomicU64,
     pub auth_failures: AtomicU64,
+    pub routes: Routes,
 }
 
 /// Runs what blocks its thread away from the threads that serve connections.

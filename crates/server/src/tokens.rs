@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State as Extract};
+use axum::extract::{Request, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::time::parse_duration;
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::auth::tokens::{Token, Wanted};
 use crate::auth::{self, Caller, Peer};
 use crate::error::ApiError;
+use crate::extract::Segments;
 use crate::jobs::body_or_default;
 use crate::state::{Shared, blocking};
 use crate::time;
@@ -133,7 +134,7 @@ pub async fn create(Extract(state): Extract<Shared>, body: Bytes) -> Result<Resp
 }
 
 /// `GET /api/v1/auth/tokens/{id}`
-pub async fn one(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
+pub async fn one(Extract(state): Extract<Shared>, Segments(id): Segments<i64>) -> Result<Json<Value>, ApiError> {
     let token = stored(&state, move |state, tokens| {
         state.auth.save()?;
         tokens.get(id)?.ok_or_else(unknown)
@@ -143,7 +144,10 @@ pub async fn one(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result
 }
 
 /// `GET /api/v1/auth/tokens/{id}/permissions`: what the token may do, a row a scope.
-pub async fn permissions(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
+pub async fn permissions(
+    Extract(state): Extract<Shared>,
+    Segments(id): Segments<i64>,
+) -> Result<Json<Value>, ApiError> {
     let token = stored(&state, move |_, tokens| tokens.get(id)?.ok_or_else(unknown)).await?;
     let held: Vec<&str> = token.permissions.iter().map(|p| p.as_str()).collect();
     let row = |scope: &str| json!({"database": scope, "permissions": held, "source": "token"});
@@ -157,7 +161,7 @@ pub async fn permissions(Extract(state): Extract<Shared>, Path(id): Path<i64>) -
 /// `PATCH /api/v1/auth/tokens/{id}`: a field that is left out stays; `expires_in` null or empty clears the end.
 pub async fn update(
     Extract(state): Extract<Shared>,
-    Path(id): Path<i64>,
+    Segments(id): Segments<i64>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let sent = fields(&body)?;
@@ -176,7 +180,7 @@ pub async fn update(
 }
 
 /// `DELETE /api/v1/auth/tokens/{id}`
-pub async fn delete(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
+pub async fn delete(Extract(state): Extract<Shared>, Segments(id): Segments<i64>) -> Result<Json<Value>, ApiError> {
     stored(&state, move |state, tokens| {
         let deleted = tokens.delete(id)?;
         state.auth.forget(id);
@@ -190,7 +194,7 @@ pub async fn delete(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Res
 /// `POST /api/v1/auth/tokens/{id}/rotate`: a new secret; with `{"overlap": "1h"}` the old one stays good so long.
 pub async fn rotate(
     Extract(state): Extract<Shared>,
-    Path(id): Path<i64>,
+    Segments(id): Segments<i64>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let sent: Map<String, Value> = body_or_default(&body)?;
@@ -215,7 +219,7 @@ pub async fn rotate(
 }
 
 /// `POST /api/v1/auth/tokens/{id}/revoke`
-pub async fn revoke(Extract(state): Extract<Shared>, Path(id): Path<i64>) -> Result<Json<Value>, ApiError> {
+pub async fn revoke(Extract(state): Extract<Shared>, Segments(id): Segments<i64>) -> Result<Json<Value>, ApiError> {
     stored(&state, move |state, tokens| {
         let known = tokens.get(id)?.ok_or_else(unknown)?;
         tokens.update(id, &Wanted { enabled: false, ..Wanted::from(&known) })?;

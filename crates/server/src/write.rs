@@ -1,20 +1,20 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, Limited};
 use model::time::Precision;
-use model::{Code, DatabaseName, Permission, TableMode, limits};
+use model::{Code, DatabaseName, Permission, Stage, TableMode, limits};
 use serde_json::{Value, json};
 use store::idempotency::Remembered;
 use store::{Durability, Outcome, RefusedRow, Resolution, WriteRequest};
 use wire::{ItemError, inflate, line_protocol, msgpack};
 
 use crate::auth::Caller;
+use crate::body::Payload;
 use crate::error::ApiError;
+use crate::extract::Params;
 use crate::state::{Shared, State, blocking, count};
 
 mod idempotency;
@@ -22,14 +22,14 @@ mod idempotency;
 /// Bodies above this are decoded away from the threads that serve other connections.
 const BLOCKING_BYTES: usize = 256 << 10;
 
-type Params = Query<HashMap<String, String>>;
+type Named = Params<HashMap<String, String>>;
 
 /// `POST /api/v1/write/msgpack`
 pub async fn msgpack(
     Extract(state): Extract<Shared>,
     caller: Caller,
     headers: HeaderMap,
-    body: Body,
+    body: Payload,
 ) -> Result<Response, ApiError> {
     let database = database(&headers, None)?;
     let outcome = write(&state, &caller, &headers, body, database, Dialect::Msgpack).await;
@@ -40,9 +40,9 @@ pub async fn msgpack(
 pub async fn line_protocol(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(params): Params,
+    Params(params): Named,
     headers: HeaderMap,
-    body: Body,
+    body: Payload,
 ) -> Result<Response, ApiError> {
     lines(&state, &caller, &headers, body, None, precision(&params, Precision::Nanosecond)?, TableMode::Append).await
 }
@@ -51,9 +51,9 @@ pub async fn line_protocol(
 pub async fn influx_v1(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(params): Params,
+    Params(params): Named,
     headers: HeaderMap,
-    body: Body,
+    body: Payload,
 ) -> Result<Response, ApiError> {
     lines(
         &state,
@@ -71,9 +71,9 @@ pub async fn influx_v1(
 pub async fn influx_v2(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(params): Params,
+    Params(params): Named,
     headers: HeaderMap,
-    body: Body,
+    body: Payload,
 ) -> Result<Response, ApiError> {
     let precision = precision(&params, Precision::Nanosecond).map_err(v2_error)?;
     lines(&state, &caller, &headers, body, params.get("bucket"), precision, TableMode::Last).await.map_err(v2_error)
@@ -83,9 +83,9 @@ pub async fn influx_v2(
 pub async fn influx_v3(
     Extract(state): Extract<Shared>,
     caller: Caller,
-    Query(params): Params,
+    Params(params): Named,
     headers: HeaderMap,
-    body: Body,
+    body: Payload,
 ) -> Result<Response, ApiError> {
     lines(&state, &caller, &headers, body, params.get("db"), precision(&params, Precision::Auto)?, TableMode::Last)
         .await
@@ -96,7 +96,7 @@ async fn lines(
     state: &State,
     caller: &Caller,
     headers: &HeaderMap,
-    body: Body,
+    body: Payload,
     param: Option<&String>,
     precision: Precision,
     mode: TableMode,
@@ -177,15 +177,16 @@ async fn write(
     state: &State,
     caller: &Caller,
     headers: &HeaderMap,
-    body: Body,
+    body: Payload,
     database: DatabaseName,
     dialect: Dialect,
 ) -> Result<Written, ApiError> {
     count(&state.counters.write_requests, 1);
     let durability = durability(headers)?;
-    let body = read_body(state, body).await?;
+    let whole = body.read(state, state.config().max_payload_bytes).await?;
+    let body = &whole.bytes;
     count(&state.counters.write_bytes, body.len() as u64);
-    let key = idempotency::key(caller, headers, &database, dialect, &body)?;
+    let key = idempotency::key(caller, headers, &database, dialect, body)?;
     // a twin in flight waits for the first and then finds what it did
     let _turn = match &key {
         Some(key) => Some(state.in_flight.take(key.key).await),
@@ -202,8 +203,19 @@ async fn write(
         }
     }
     let encoding = headers.get(header::CONTENT_ENCODING).and_then(|v| v.to_str().ok());
-    let decode = || decode(state, &body, encoding, dialect);
-    let decoded = if body.len() > BLOCKING_BYTES { tokio::task::block_in_place(decode)? } else { decode()? };
+    let decode = || {
+        let began = Instant::now();
+        let decoded = decode(state, body, encoding, dialect);
+        state.store.shared().stages.of(Stage::Decode).since(began);
+        decoded
+    };
+    let decoded = if body.len() > BLOCKING_BYTES {
+        // decoded rows are counted only when they are handed over: not many do this at once
+        let _turn = state.decoders.acquire().await;
+        tokio::task::block_in_place(decode)?
+    } else {
+        decode()?
+    };
     let (mode, partial) = match dialect {
         Dialect::Msgpack => (TableMode::Append, false),
         Dialect::LineProtocol { mode, .. } => (mode, true),
@@ -236,19 +248,8 @@ impl Written {
     }
 }
 
-async fn read_body(state: &State, body: Body) -> Result<Bytes, ApiError> {
-    let max = state.config.max_payload_bytes;
-    match Limited::new(body, usize::try_from(max).unwrap_or(usize::MAX)).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(ApiError::new(Code::PayloadTooLarge, format!("the body has more than {max} bytes; split it")))
-        }
-        Err(error) => Err(ApiError::new(Code::InvalidBody, format!("the body ended early: {error}"))),
-    }
-}
-
 fn decode(state: &State, body: &[u8], encoding: Option<&str>, dialect: Dialect) -> Result<Decoded, ApiError> {
-    let plain = inflate::inflate(body, encoding, state.config.max_payload_bytes)?;
+    let plain = inflate::inflate(body, encoding, state.config().max_payload_bytes)?;
     let now_us = state.clock.now_us();
     match dialect {
         Dialect::Msgpack => {
@@ -271,7 +272,7 @@ fn decode(state: &State, body: &[u8], encoding: Option<&str>, dialect: Dialect) 
 /// Resolve, define what is missing, submit, wait; as `Store::write`, without blocking a thread.
 async fn store_rows(state: &State, mut request: WriteRequest, known: Written) -> Result<Written, ApiError> {
     let mut refused = Vec::new();
-    let deadline = Instant::now() + state.config.write_wait;
+    let deadline = Instant::now() + state.config().write_wait;
     let mut attempts = 0;
     while attempts < limits::RESOLVE_ATTEMPTS {
         let resolved = match state.store.resolve(&mut request, &mut refused)? {
