@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 /// Which server the command line asks, and as whom.
 #[derive(Debug, Args)]
@@ -14,6 +15,9 @@ pub struct Server {
     /// Folder of a local server, whose token file is read
     #[arg(long, default_value = "./data/tidewater")]
     pub folder: PathBuf,
+    /// Certificate of the authority that signed the server's, in PEM
+    #[arg(long, env = "TIDEWATER_CA")]
+    pub ca: Option<PathBuf>,
 }
 
 /// The file that keeps the first token of a folder.
@@ -39,9 +43,9 @@ impl Server {
     /// # Errors
     /// The server cannot be reached, or refuses: its own words.
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Result<Value> {
-        let token = self.token.clone().or_else(|| read_token(&self.folder));
-        let answer = send(&self.url, token.as_deref(), method, path, headers, body)?;
+        let answer = self.answer(method, path, headers, body)?;
         if answer.status == 401 {
+            let token = self.token.clone().or_else(|| read_token(&self.folder));
             let file = token_file(&self.folder);
             let tried = match (&self.token, &token) {
                 (Some(_), _) => "--token or TIDEWATER_TOKEN was refused".to_owned(),
@@ -57,6 +61,33 @@ impl Server {
     }
 }
 
+impl Server {
+    /// The answer, whatever its status.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub fn answer(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Result<Answer> {
+        let token = self.token.clone().or_else(|| read_token(&self.folder));
+        exchange(&agent(self.ca.as_deref())?, &self.url, token.as_deref(), method, path, headers, body)
+    }
+
+    /// Whether something answers there.
+    pub fn is_up(&self) -> bool {
+        self.answer("GET", "/health", &[], None).is_ok()
+    }
+}
+
+fn agent(ca: Option<&Path>) -> Result<ureq::Agent> {
+    let mut config = ureq::Agent::config_builder().http_status_as_error(false);
+    if let Some(path) = ca {
+        let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let certificate =
+            Certificate::from_pem(&pem).with_context(|| format!("{} is no certificate", path.display()))?;
+        config = config.tls_config(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build());
+    }
+    Ok(config.build().into())
+}
+
 /// Sends one request and reads the JSON that comes back.
 pub fn send(
     url: &str,
@@ -66,7 +97,18 @@ pub fn send(
     headers: &[(&str, &str)],
     body: Option<&Value>,
 ) -> Result<Answer> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    exchange(&agent(None)?, url, token, method, path, headers, body)
+}
+
+fn exchange(
+    agent: &ureq::Agent,
+    url: &str,
+    token: Option<&str>,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&Value>,
+) -> Result<Answer> {
     let mut request = ureq::http::Request::builder()
         .method(method)
         .uri(format!("{}{path}", url.trim_end_matches('/')))
@@ -85,4 +127,13 @@ pub fn send(
     let text = response.body_mut().with_config().limit(1 << 30).read_to_string().context("the answer was cut")?;
     let body = serde_json::from_str(&text).unwrap_or(json!({"error": text}));
     Ok(Answer { status: response.status().as_u16(), body })
+}
+
+/// A value as people read it.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }

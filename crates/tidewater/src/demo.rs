@@ -46,7 +46,7 @@ pub fn run(options: &Options) -> Result<()> {
             set("ingest.max_quiet_age_ms", "2000".into()),
         ],
     )?;
-    let running = serve::start(&settings)?;
+    let running = serve::start(&settings, serve::Start::default())?;
     let outcome = show(&running, &folder, options.seconds);
     println!("\nstopping: every row is flushed to files");
     running.stop();

@@ -5,11 +5,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// `tidewater attach`: the lines with which DuckDB reads a folder live.
 mod attach;
+/// `tidewater backup` and `restore`.
+mod backup;
 /// A server as the command line asks it.
 mod client;
 /// `tidewater demo`: this machine's metrics, live.
 mod demo;
-/// `tidewater repair log`.
+/// Messages.
+mod logging;
+/// `tidewater repair`.
 mod repair;
 /// `docs/api.md`.
 mod routes;
@@ -19,8 +23,12 @@ mod serve;
 mod settings;
 /// `tidewater sql`: one statement against a server.
 mod sql;
+/// `tidewater status` and `doctor`.
+mod status;
 /// `tidewater token`, and the first token of a folder.
 mod token;
+/// `tidewater top`: a live view.
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,7 +44,7 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Clone, Args)]
 struct Sources {
     /// Configuration file [default: ./tidewater.toml, /etc/tidewater/tidewater.toml]
     #[arg(long)]
@@ -52,9 +60,22 @@ enum Command {
     Serve {
         #[command(flatten)]
         sources: Sources,
+        /// Listen on an address that others reach without tokens or TLS
+        #[arg(long)]
+        insecure: bool,
     },
     /// Start a server on this machine's own live metrics
     Demo(demo::Options),
+    /// Show what a server does, in a page
+    Status(status::Options),
+    /// Watch a server: rows, queries, jobs, tables, memory
+    Top(top::Options),
+    /// Look for what is wrong with a folder, and say what to do
+    Doctor(status::Doctor),
+    /// Copy everything a server keeps as it is at one instant
+    Backup(backup::Options),
+    /// Make a folder of a backup
+    Restore(backup::Restore),
     /// Run one SQL statement against a server
     Sql(sql::Options),
     /// Print the lines with which DuckDB attaches a folder
@@ -78,7 +99,11 @@ enum Command {
         what: token::What,
     },
     /// Print every route with what it asks of its caller, as docs/api.md
-    Routes,
+    Routes {
+        /// Print docs/openapi.json instead
+        #[arg(long)]
+        openapi: bool,
+    },
     /// Print the version
     Version,
 }
@@ -99,10 +124,14 @@ fn after_help() -> String {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Serve { sources } => {
-            Settings::load(sources.config.as_deref(), &sources.set).and_then(|s| serve::run(&s))
-        }
+        Command::Serve { sources, insecure } => Settings::load(sources.config.as_deref(), &sources.set)
+            .and_then(|settings| serve::run(&settings, sources, insecure)),
         Command::Demo(options) => demo::run(&options),
+        Command::Status(options) => status::run(&options),
+        Command::Top(options) => top::run(&options),
+        Command::Doctor(options) => status::doctor(&options),
+        Command::Backup(options) => backup::run(&options),
+        Command::Restore(options) => backup::restore(&options),
         Command::Sql(options) => sql::run(&options),
         Command::Attach(options) => attach::run(&options),
         Command::Config { markdown: true, .. } => {
@@ -114,8 +143,8 @@ fn main() -> ExitCode {
         }
         Command::Repair { what } => repair::run(&what),
         Command::Token { what } => token::run(&what),
-        Command::Routes => {
-            print!("{}", routes::markdown());
+        Command::Routes { openapi } => {
+            print!("{}", if openapi { server::openapi::text() } else { routes::markdown() });
             Ok(())
         }
         Command::Version => {

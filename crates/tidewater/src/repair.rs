@@ -1,7 +1,8 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
+use model::{Clock as _, SystemClock};
 
 #[derive(Debug, Subcommand)]
 pub enum What {
@@ -10,11 +11,48 @@ pub enum What {
         /// The server's folder (storage.local_path)
         folder: PathBuf,
     },
+    /// Put the rolling copy of the catalog in the place of a damaged one
+    Catalog {
+        /// The server's folder (storage.local_path)
+        folder: PathBuf,
+    },
 }
 
 /// `tidewater repair`
 pub fn run(what: &What) -> Result<()> {
-    let What::Log { folder } = what;
+    match what {
+        What::Log { folder } => log(folder),
+        What::Catalog { folder } => catalog(folder),
+    }
+}
+
+fn catalog(folder: &Path) -> Result<()> {
+    let report = store::repair_catalog(folder, SystemClock.now_us()).context("cannot repair the catalog")?;
+    match (&report.damage, &report.copy_of) {
+        (Some(damage), Some(copy)) => {
+            println!("damage: {damage}");
+            println!("in its place: the copy with the snapshot of {copy}");
+            println!("deletes, merges, drops and changes of tables after that are undone; rows come back from the log");
+        }
+        _ => println!("the catalog is whole"),
+    }
+    for path in &report.kept {
+        println!("aside:   {}", path.display());
+    }
+    for path in &report.unknown {
+        println!(
+            "unknown: {} was written after the copy; its rows are in the log or in files that it replaced",
+            path.display()
+        );
+    }
+    for path in &report.missing {
+        println!("missing: {path} is not on the disk as the catalog says: take it from a backup");
+    }
+    anyhow::ensure!(report.missing.is_empty(), "{} files are missing", report.missing.len());
+    Ok(())
+}
+
+fn log(folder: &Path) -> Result<()> {
     let report = store::repair_log(folder).context("cannot repair the log")?;
     let Some(damage) = &report.damage else {
         println!("the log is whole: {} records, the last is LSN {}", report.records_kept, report.last_lsn);

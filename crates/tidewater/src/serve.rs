@@ -1,16 +1,23 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
 use model::{Clock, SystemClock};
 use query::continuous::Continuum;
-use query::{Engine, EngineConfig};
+use query::{Bounds, Engine, EngineConfig};
+use sd_notify::NotifyState;
 use server::audit::Audit;
 use server::auth::tokens::Tokens;
 use server::auth::{Auth, AuthConfig};
+use server::backup::Backups;
+use server::body::Room;
 use server::governance::Governance;
+use server::listen::Timeouts;
+use server::listen::tls::Tls;
+use server::reload::{Reload, Reloaded};
 use server::{ServerConfig, State};
 use store::compact::{self, Scope};
 use store::jobs::Handle;
@@ -19,6 +26,8 @@ use store::supervisor::Supervisor;
 use store::{Durability, Store, StoreConfig};
 use tokio::net::TcpListener;
 
+use crate::Sources;
+use crate::logging::{self, Logging};
 use crate::settings::{self, Settings};
 use crate::token;
 
@@ -30,6 +39,8 @@ const FLUSH_EVERY: Duration = Duration::from_millis(100);
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// How often the locks of running jobs are renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// How often it is looked whether certificate or key have changed.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(5);
 /// How often snapshots are expired at least.
 const EXPIRY_EVERY: Duration = Duration::from_secs(30);
 
@@ -44,24 +55,34 @@ pub struct Running {
     accepting: tokio::task::JoinHandle<()>,
 }
 
+/// How a server is started, beside its settings.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// Where the settings come from, should they be read again.
+    pub sources: Sources,
+    /// Whether an address that others reach may go without tokens or TLS.
+    pub insecure: bool,
+    /// Absent: the server keeps silent.
+    pub logging: Option<Logging>,
+}
+
 /// `tidewater serve`
-pub fn run(settings: &Settings) -> Result<()> {
-    start_logging(settings);
-    let running = start(settings)?;
-    let signal = running.runtime.block_on(stop_signal())?;
+pub fn run(settings: &Settings, sources: Sources, insecure: bool) -> Result<()> {
+    let logging = Some(logging::start(settings));
+    let running = start(settings, Start { sources, insecure, logging })?;
+    notify(&[NotifyState::Ready]);
+    let signal = running.runtime.block_on(running.signals())?;
+    notify(&[NotifyState::Stopping]);
     tracing::info!(signal, "stopping");
     running.stop();
     Ok(())
 }
 
-fn start_logging(settings: &Settings) {
-    let level = settings.text("log.level");
-    let filter = tracing_subscriber::EnvFilter::new(format!("{level},datafusion=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = match settings.text("log.format") {
-        "json" => builder.json().try_init(),
-        _ => builder.with_ansi(false).try_init(),
-    };
+/// Tells systemd, where it started the server and wants to know.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
 }
 
 async fn stop_signal() -> Result<&'static str> {
@@ -75,17 +96,22 @@ async fn stop_signal() -> Result<&'static str> {
 }
 
 /// Starts everything in order, a log line each.
-pub fn start(settings: &Settings) -> Result<Running> {
+pub fn start(settings: &Settings, start: Start) -> Result<Running> {
+    let config = server_config(settings)?;
+    check_exposure(settings, &config, start.insecure)?;
+    let tls = if config.is_tls {
+        let [certificate, key] = tls_files(settings);
+        Some(Arc::new(Tls::open(&certificate, &key).map_err(anyhow::Error::msg)?))
+    } else {
+        None
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let or_cores = |key: &str, factor: usize| match settings.integer(key) as usize {
         0 => cores * factor,
         n => n,
     };
-    let budget = match settings.bytes("memory.budget") {
-        0 => settings::default_memory_budget(),
-        n => n,
-    };
+    let budget = config.memory_budget_bytes;
     let store = timed("store", || {
         Store::open(store_config(settings, budget), Arc::clone(&clock)).context("cannot open the store")
     })?;
@@ -98,12 +124,9 @@ pub fn start(settings: &Settings) -> Result<Running> {
             slots: or_cores("database.max_connections", 2),
             queue: settings.integer("query.queue") as usize,
             threads: or_cores("database.thread_count", 1),
-            timeout: Duration::from_secs(settings.integer("query.timeout")),
+            bounds: query_bounds(settings),
             cache_bytes: (budget / 100 * settings.integer("cache.percent")) as usize,
             cache_result_bytes: settings.bytes("cache.max_result_size") as usize,
-            slow: Some(settings.integer("query.slow_query_threshold_ms"))
-                .filter(|ms| *ms > 0)
-                .map(Duration::from_millis),
         };
         Engine::new(Arc::clone(&store), config).context("cannot start the query engine")
     })?;
@@ -121,7 +144,6 @@ pub fn start(settings: &Settings) -> Result<Running> {
     let audit = Audit::open(&root(settings).join("server.sqlite"), kept_us).context("cannot open the audit log")?;
     let governance =
         Governance::open(&root(settings).join("server.sqlite"), now_us).context("cannot open the limits")?;
-    let config = server_config(settings)?;
     let address = (config.host, config.port);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(or_cores("server.threads", 1))
@@ -133,7 +155,8 @@ pub fn start(settings: &Settings) -> Result<Running> {
             .block_on(TcpListener::bind(address))
             .with_context(|| format!("cannot listen on {}:{} (server.host, server.port)", address.0, address.1))
     })?;
-    let url = format!("http://{}", listener.local_addr()?);
+    let scheme = if config.is_tls { "https" } else { "http" };
+    let url = format!("{scheme}://{}", listener.local_addr()?);
     let started_us = clock.now_us();
     let supervisor = Supervisor::new(Arc::clone(&clock));
     timed("tasks", || {
@@ -148,14 +171,21 @@ pub fn start(settings: &Settings) -> Result<Running> {
         auth: Auth::new(tokens, auth_config(settings)),
         audit,
         governance,
-        config,
+        room: Room::new(config.body_budget_bytes),
+        decoders: tokio::sync::Semaphore::new(cores),
+        live: ArcSwap::from_pointee(config),
+        reload: reload(settings, start.sources, start.logging.clone()),
+        backups: Backups::new(settings.text("backup.local_path").into(), settings.flag("backup.enabled")),
+        tls,
+        seats: Default::default(),
+        logs: start.logging.map(|l| l.recent).unwrap_or_default(),
         started_us,
         counters: Default::default(),
         samples: Default::default(),
         in_flight: Default::default(),
     });
     let sampled = Arc::downgrade(&state);
-    state.supervisor.spawn("metrics", state.config.sample_every, move |now| {
+    state.supervisor.spawn("metrics", state.config().sample_every, move |now| {
         if let Some(state) = sampled.upgrade() {
             state.samples.take(&state, now);
         }
@@ -166,6 +196,22 @@ pub fn start(settings: &Settings) -> Result<Running> {
         Some(state) => save(&state, now),
         None => Ok(()),
     })?;
+    if let Some(tls) = state.tls.clone() {
+        state.supervisor.spawn("certificates", CERTIFICATES_EVERY, move |_| match tls.follow() {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                tracing::info!("certificate and key were read again");
+                Ok(())
+            }
+            Err(error) => Err(store::Error::Parameter(error)),
+        })?;
+    }
+    if let Some(every) = sd_notify::watchdog_enabled() {
+        state.supervisor.spawn("watchdog", every / 2, |_| {
+            notify(&[NotifyState::Watchdog]);
+            Ok(())
+        })?;
+    }
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let accepting = runtime.spawn(server::serve(listener, Arc::clone(&state), async move {
         let _ = stopped.await;
@@ -202,6 +248,8 @@ fn start_tasks(
     let working = own();
     let expiry = EXPIRY_EVERY.min(Duration::from_millis(shared.config.snapshot_age_ms));
     supervisor.spawn("expiry", expiry, move |now| working.expire(now))?;
+    let working = own();
+    supervisor.spawn("catalog-copy", settings.seconds("catalog.copy_interval"), move |_| working.copy_catalog())?;
     let working = own();
     let bytes_per_s = settings.integer("compaction.max_mb_per_second") << 20;
     let scope = Scope { bytes_per_s: (bytes_per_s > 0).then_some(bytes_per_s), ..Scope::default() };
@@ -262,6 +310,24 @@ fn timed<T>(service: &str, start: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 impl Running {
+    /// Waits for SIGTERM or Ctrl-C; SIGHUP reads the settings again meanwhile.
+    async fn signals(&self) -> Result<&'static str> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup())?;
+        let stop = stop_signal();
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                signal = &mut stop => return signal,
+                _ = hangup.recv() => {
+                    let state = Arc::clone(&self.state);
+                    // its outcome is logged there
+                    let _ = tokio::task::spawn_blocking(move || server::reload::again(&state)).await;
+                }
+            }
+        }
+    }
+
     /// Waits so long for SIGTERM or Ctrl-C; whether one came.
     pub fn signalled_within(&self, patience: Duration) -> Result<bool> {
         self.runtime.block_on(async {
@@ -304,6 +370,8 @@ impl Running {
     }
 }
 
+/// Memory of request bodies at least.
+const LEAST_BODY_BYTES: u64 = 32 << 20;
 /// Disk space held in reserve at most.
 const MAX_BALLAST_BYTES: u64 = 256 << 20;
 
@@ -345,6 +413,61 @@ fn fit_to_disk(config: &mut StoreConfig) {
     }
 }
 
+fn query_bounds(settings: &Settings) -> Bounds {
+    let slow = Some(settings.milliseconds("query.slow_query_threshold_ms")).filter(|d| !d.is_zero());
+    Bounds { timeout: settings.seconds("query.timeout"), slow }
+}
+
+fn tls_files(settings: &Settings) -> [PathBuf; 2] {
+    ["server.tls_cert_file", "server.tls_key_file"].map(|key| settings.text(key).into())
+}
+
+/// # Errors
+/// Others reach the address, and tokens or TLS are off.
+fn check_exposure(settings: &Settings, config: &ServerConfig, insecure: bool) -> Result<()> {
+    let missing = match (settings.flag("auth.enabled"), config.is_tls) {
+        _ if config.host.is_loopback() || insecure => return Ok(()),
+        (true, true) => return Ok(()),
+        (true, false) => "server.tls_enabled is false: tokens and data would travel in the clear",
+        (false, _) => "auth.enabled is false: whoever reaches it could read and delete everything",
+    };
+    anyhow::bail!(
+        "server.host = {} is reached by others, and {missing}. Turn it on, listen on 127.0.0.1 behind a proxy that \
+         speaks TLS, or say --insecure",
+        config.host
+    )
+}
+
+/// Reads the settings from where they came from and lets hold what is live, all of it or nothing.
+fn reload(settings: &Settings, sources: Sources, logging: Option<Logging>) -> Reload {
+    let current = Mutex::new(settings.clone());
+    Reload::new(move |state| {
+        let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = Settings::load(sources.config.as_deref(), &sources.set).map_err(|e| format!("{e:#}"))?;
+        let (live, later): (Vec<_>, Vec<_>) = read.changed_from(&current).partition(|s| s.live);
+        let mut next = current.clone();
+        live.iter().for_each(|s| next.take_from(&read, s.key));
+        let config = server_config(&next).map_err(|e| format!("{e:#}"))?;
+        let mut applied: Vec<String> = live.iter().map(|s| s.key.to_owned()).collect();
+        if let Some(tls) = &state.tls {
+            let [certificate, key] = tls_files(&next);
+            if tls.refresh(&certificate, &key)? {
+                applied.push("certificate".into());
+            }
+        }
+        state.live.store(Arc::new(config));
+        state.engine.set_bounds(query_bounds(&next));
+        if live.iter().any(|s| s.key == "auth.max_failures_per_minute") {
+            state.auth.limit_failures(auth_config(&next).failures_per_minute);
+        }
+        if let Some(logging) = logging.as_ref().filter(|_| live.iter().any(|s| s.key == "log.level")) {
+            logging.set_level(&next);
+        }
+        *current = next;
+        Ok(Reloaded { applied, after_restart: later.iter().map(|s| s.key.to_owned()).collect() })
+    })
+}
+
 fn auth_config(settings: &Settings) -> AuthConfig {
     AuthConfig {
         cache_ttl: Duration::from_secs(settings.integer("auth.cache_ttl")),
@@ -363,22 +486,42 @@ fn server_config(settings: &Settings) -> Result<ServerConfig> {
     let cors_origins = listed
         .map(|o| o.parse().with_context(|| format!("server.cors_origins: {o:?} is no origin")))
         .collect::<Result<_>>()?;
+    let memory_budget_bytes = match settings.bytes("memory.budget") {
+        0 => settings::default_memory_budget(),
+        n => n,
+    };
+    let body_budget_bytes = match settings.bytes("server.max_body_bytes_in_flight") {
+        0 => (memory_budget_bytes / 20).max(LEAST_BODY_BYTES),
+        n => n,
+    };
+    let every = settings.seconds("metrics.timeseries_interval_seconds");
     Ok(ServerConfig {
         host,
         port: settings.integer("server.port") as u16,
-        max_payload_bytes: settings.bytes("server.max_payload_size"),
-        read_timeout: Duration::from_secs(settings.integer("server.read_timeout")),
-        shutdown_timeout: Duration::from_secs(settings.integer("server.shutdown_timeout")),
+        // a body that long cannot decode to the quarter of the hot budget that a request may take
+        max_payload_bytes: settings.bytes("server.max_payload_size").min(memory_budget_bytes / 10 * 3),
+        max_header_bytes: settings.bytes("server.max_header_size") as usize,
+        memory_budget_bytes,
+        body_budget_bytes,
+        timeouts: Timeouts {
+            first_byte: settings.seconds("server.first_byte_timeout"),
+            head: settings.seconds("server.read_timeout"),
+            idle: settings.seconds("server.idle_timeout"),
+            write: settings.seconds("server.write_timeout"),
+        },
+        read_timeout: settings.seconds("server.read_timeout"),
+        shutdown_timeout: settings.seconds("server.shutdown_timeout"),
         max_connections: settings.integer("server.max_connections") as usize,
-        retention_every: Duration::from_secs(settings.integer("retention.interval")),
-        sample_every: Duration::from_secs(settings.integer("metrics.timeseries_interval_seconds")),
-        samples: (settings.integer("metrics.timeseries_retention_minutes") * 60
-            / settings.integer("metrics.timeseries_interval_seconds")) as usize,
+        max_connections_per_address: settings.integer("server.max_connections_per_address") as usize,
+        is_tls: settings.flag("server.tls_enabled"),
+        retention_every: settings.seconds("retention.interval"),
+        sample_every: every,
+        samples: (settings.integer("metrics.timeseries_retention_minutes") * 60 / every.as_secs().max(1)) as usize,
         cors_origins,
         metrics_public: settings.flag("metrics.public"),
         delete_max_rows: settings.integer("delete.max_rows_per_delete"),
         delete_threshold: settings.integer("delete.confirmation_threshold"),
-        sync_wait: Duration::from_millis(settings.integer("server.sync_wait_ms")),
-        write_wait: Duration::from_millis(settings.integer("ingest.write_wait_ms")),
+        sync_wait: settings.milliseconds("server.sync_wait_ms"),
+        write_wait: settings.milliseconds("ingest.write_wait_ms"),
     })
 }

@@ -3,7 +3,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::Table;
 use serde_json::{Value, json};
 
-use crate::client::Server;
+use crate::client::{Server, text};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
@@ -34,14 +34,14 @@ pub fn run(options: &Options) -> Result<()> {
 
 fn print(body: &Value, format: Format) -> Result<()> {
     let empty = Vec::new();
-    let columns: Vec<String> = body["columns"].as_array().unwrap_or(&empty).iter().map(plain).collect();
+    let columns: Vec<String> = body["columns"].as_array().unwrap_or(&empty).iter().map(text).collect();
     let rows = body["data"].as_array().unwrap_or(&empty);
     match format {
         Format::Json => println!("{}", serde_json::to_string_pretty(body)?),
         Format::Csv => {
             println!("{}", columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(","));
             for row in rows {
-                let cells = row.as_array().unwrap_or(&empty).iter().map(|v| quoted(&plain(v)));
+                let cells = row.as_array().unwrap_or(&empty).iter().map(|v| quoted(&text(v)));
                 println!("{}", cells.collect::<Vec<_>>().join(","));
             }
         }
@@ -49,21 +49,13 @@ fn print(body: &Value, format: Format) -> Result<()> {
             let mut table = Table::new();
             table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED).set_header(&columns);
             for row in rows {
-                table.add_row(row.as_array().unwrap_or(&empty).iter().map(plain));
+                table.add_row(row.as_array().unwrap_or(&empty).iter().map(text));
             }
             println!("{table}");
             println!("{} rows in {} ms", body["row_count"], body["execution_time_ms"]);
         }
     }
     Ok(())
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 fn quoted(text: &str) -> String {
