@@ -53,8 +53,13 @@ impl Server {
         command.arg("serve").args(["--set", "server.port=0", "--set", "memory.budget=512MiB"]);
         command.args(["--set", "storage.min_free_bytes=16MiB"]);
         command.arg("--set").arg(format!("storage.local_path={}", folder.join("data").display()));
+        // what begins with dashes is no setting
         settings.iter().for_each(|s| {
-            command.args(["--set", s]);
+            if s.starts_with("--") {
+                command.arg(s)
+            } else {
+                command.args(["--set", s])
+            };
         });
         command.env("TIDEWATER_AUTH_BOOTSTRAP_TOKEN", TOKEN).envs(env.iter().copied()).current_dir(folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
@@ -74,7 +79,9 @@ impl Server {
             if child.try_wait().expect("the child can be asked").is_some() || began.elapsed() > DEADLINE {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(text);
+                // its last words may have come after the look above
+                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                return Err(text.get(already..).unwrap_or_default().to_owned());
             }
             std::thread::yield_now();
         }
@@ -82,6 +89,17 @@ impl Server {
 
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    /// Host and port.
+    pub fn address(&self) -> &str {
+        self.url.split_once("://").map_or("", |(_, address)| address)
+    }
+
+    /// From now on requests go through this agent.
+    pub fn with_agent(mut self, agent: ureq::Agent) -> Self {
+        self.agent = agent;
+        self
     }
 
     pub fn pid(&self) -> u32 {
@@ -201,6 +219,18 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// What the command line says: whether it succeeded, and its words.
+pub fn tidewater(args: &[&str], env: &[(&str, &str)]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_tidewater"))
+        .args(args)
+        .envs(env.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), text)
 }
 
 /// The interpreter with the clients that `cargo xtask test` installs.

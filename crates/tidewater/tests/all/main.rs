@@ -2,12 +2,16 @@
 
 mod access;
 mod api;
+mod backup;
 mod cache;
 mod clients;
 mod compaction;
 mod continuous;
 mod crash;
 mod deletes;
+mod deploy;
+mod door;
+mod eyes;
 mod failpoints;
 mod faults;
 mod harness;
@@ -18,6 +22,7 @@ mod points;
 mod pool;
 mod queries;
 mod retention;
+mod spots;
 mod supervision;
 mod tables;
 mod together;

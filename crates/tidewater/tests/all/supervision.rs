@@ -2,7 +2,8 @@
 
 use crate::harness::{Server, eventually, folder};
 
-const QUICK: [&str; 5] = [
+const QUICK: [&str; 6] = [
+    "catalog.copy_interval=1",
     "compaction.interval_ms=100",
     "retention.check_interval_ms=100",
     "catalog.snapshot_age_ms=1000",
