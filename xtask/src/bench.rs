@@ -33,6 +33,13 @@ pub enum What {
     Pool,
     /// The same query found and computed
     Cache,
+    /// Two hundred heavy GROUP BYs beside writes
+    Heavy,
+    /// The fourteen queries by one client and by ten
+    Mix {
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// The fourteen queries beside DuckDB in process; writes and /health under a heavy query
     Query {
         /// Measured runs of each query on each side, after one that warms up
@@ -51,7 +58,7 @@ struct Shape {
 
 /// `cargo xtask bench`
 pub fn run(what: &What) -> Result<()> {
-    run_command(Command::new("cargo").args(["build", "--release", "-p", "tidewater"]))?;
+    run_command(crate::cargo().args(["build", "--release", "-p", "tidewater"]))?;
     match what {
         What::Ingest { seconds } => ingest(*seconds),
         What::Query { runs } => query(*runs),
@@ -60,6 +67,8 @@ pub fn run(what: &What) -> Result<()> {
         What::Auth => crate::admission::auth(),
         What::Pool => crate::admission::pool(),
         What::Cache => crate::admission::cache(),
+        What::Heavy => crate::load::heavy(),
+        What::Mix { seconds } => crate::load::mix(*seconds),
     }
 }
 
@@ -240,10 +249,15 @@ impl Server {
     }
 
     pub(crate) fn start_with(durability: &str, settings: &[&str]) -> Result<Self> {
+        Self::start_under(&[], durability, settings)
+    }
+
+    /// As [`Server::start_with`], by the words of `prefix` before the program's own.
+    pub(crate) fn start_under(prefix: &[String], durability: &str, settings: &[&str]) -> Result<Self> {
         let folder = Folder(target().join("bench-data"));
         let _ = std::fs::remove_dir_all(&folder.0);
         std::fs::create_dir_all(&folder.0)?;
-        Self::start_in(folder, durability, settings)
+        Self::start_in(folder, prefix, durability, settings)
     }
 
     /// Ends the process as a signal does and starts another on the same folder.
@@ -251,13 +265,17 @@ impl Server {
         run_command(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
         self.child.wait()?;
         let folder = Folder(std::mem::take(&mut self.folder.0));
-        Self::start_in(folder, "power", &[])
+        Self::start_in(folder, &[], "power", &[])
     }
 
-    fn start_in(folder: Folder, durability: &str, settings: &[&str]) -> Result<Self> {
+    fn start_in(folder: Folder, prefix: &[String], durability: &str, settings: &[&str]) -> Result<Self> {
         let log = folder.0.join("log");
         let began = Instant::now();
-        let child = Command::new(target().join("release/tidewater"))
+        // another one may be measured with the same bench: what came before
+        let program = std::env::var_os("TW_BENCH_BINARY").unwrap_or_else(|| target().join("release/tidewater").into());
+        let mut words = prefix.iter().map(std::ffi::OsString::from).chain([program]);
+        let child = Command::new(words.next().context("a program")?)
+            .args(words)
             .args(["serve", "--set", "server.port=0", "--set"])
             .arg(format!("storage.local_path={}", folder.0.join("data").display()))
             .args(["--set", &format!("ingest.durability={durability}")])

@@ -22,8 +22,8 @@ const LADDER: [(&str, &[&str]); 6] = [
 
 /// Everything that is checked without running the product.
 fn all() -> Result<()> {
-    crate::run(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
-    let mut clippy = Command::new("cargo");
+    crate::run(crate::cargo().args(["fmt", "--all", "--check"]))?;
+    let mut clippy = crate::cargo();
     clippy.args(["clippy", "--release", "--all-targets"]);
     PACKAGES.iter().chain(&["xtask"]).for_each(|p| {
         clippy.args(["-p", p]);
@@ -44,7 +44,7 @@ pub fn run() -> Result<()> {
 
 fn ladder() -> Result<()> {
     let output =
-        Command::new("cargo").args(["metadata", "--format-version", "1", "--no-deps"]).current_dir(root()).output()?;
+        crate::cargo().args(["metadata", "--format-version", "1", "--no-deps"]).current_dir(root()).output()?;
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     let empty = Vec::new();
     for package in metadata["packages"].as_array().unwrap_or(&empty) {
@@ -62,7 +62,7 @@ fn ladder() -> Result<()> {
 }
 
 fn duplicates() -> Result<()> {
-    let output = Command::new("cargo")
+    let output = crate::cargo()
         .args(["tree", "-p", "tidewater", "-e", "normal", "--duplicates", "--depth", "0", "--prefix", "none"])
         .current_dir(root())
         .output()?;
@@ -89,7 +89,11 @@ fn documents() -> Result<()> {
             ensure!(root().join(path).exists(), "ARCHITECTURE.md names {path}, which does not exist");
         }
     }
-    for (name, args) in [("docs/configuration.md", &["config", "--markdown"][..]), ("docs/api.md", &["routes"][..])] {
+    for (name, args) in [
+        ("docs/configuration.md", &["config", "--markdown"][..]),
+        ("docs/api.md", &["routes"][..]),
+        ("docs/openapi.json", &["routes", "--openapi"]),
+    ] {
         let Ok(output) = Command::new(crate::target().join("release/tidewater")).args(args).output() else { continue };
         let written = std::fs::read_to_string(root().join(name))?;
         let made = String::from_utf8(output.stdout)?;
@@ -97,6 +101,27 @@ fn documents() -> Result<()> {
     }
     origins()
 }
+
+/// The methods on the original's list of fixes, by part: each has a row with its two tests in docs/origins.md.
+const METHODS: [(&str, &str); 8] = [
+    (
+        "retention_routes",
+        "_init_tables create_policy get_policies get_policy update_policy delete_policy get_executions record_execution_start record_execution_complete",
+    ),
+    ("delete_routes", "count_matching_rows rewrite_file_without_deleted_rows"),
+    ("duckdb_pool", "execute_async health_check_loop"),
+    ("query_cache", "_estimate_size_mb"),
+    (
+        "ContinuousQueryManager",
+        "_init_tables create_query get_queries get_query update_query delete_query get_executions record_execution update_last_processed_time",
+    ),
+    (
+        "CompactionLock",
+        "_init_table acquire_lock _check_and_steal_expired release_lock get_active_locks cleanup_expired_locks",
+    ),
+    ("auth", "LRU"),
+    ("main", "write_service compaction_scheduler"),
+];
 
 /// Every test that docs/origins.md names in the last column of its table exists; a star is any end.
 fn origins() -> Result<()> {
@@ -126,6 +151,18 @@ fn origins() -> Result<()> {
         }
     }
     ensure!(named > 0, "docs/origins.md names no test");
+    for (part, methods) in METHODS {
+        for method in methods.split(' ') {
+            let begin = format!("| `{part}.{method}` |");
+            let row: Vec<&str> = text.lines().filter(|l| l.starts_with(&begin)).collect();
+            let [row] = row[..] else { bail!("docs/origins.md has {} rows for {part}.{method}", row.len()) };
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            for test in &cells[3..5] {
+                let name = test.trim_matches('`');
+                ensure!(code.contains(&format!("fn {name}(")), "{part}.{method}: the test {name} does not exist");
+            }
+        }
+    }
     Ok(())
 }
 

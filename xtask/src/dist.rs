@@ -7,7 +7,7 @@ use crate::{root, target};
 
 /// `cargo xtask dist`
 pub fn run() -> Result<()> {
-    crate::run(Command::new("cargo").args(["build", "--release", "-p", "tidewater"]))?;
+    crate::run(crate::cargo().args(["build", "--release", "-p", "tidewater"]))?;
     let name = format!("tidewater-{}-{}-linux", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
     let folder = target().join("dist").join(&name);
     std::fs::create_dir_all(&folder)?;

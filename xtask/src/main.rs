@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod dist;
 mod life;
+mod load;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,6 +60,16 @@ enum Torture {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Many connections that write and query at once
+    Load {
+        #[arg(long, default_value_t = 1.0)]
+        minutes: f64,
+        #[arg(long, default_value_t = 1_000)]
+        connections: usize,
+        /// In a control group of 512 MiB, on one CPU (needs root)
+        #[arg(long)]
+        small: bool,
+    },
 }
 
 fn main() -> Result<()> {
@@ -67,6 +78,7 @@ fn main() -> Result<()> {
         Task::Check => check::run(),
         Task::Bench { what } => bench::run(&what),
         Task::Torture { what: Torture::Kill { cycles, seed } } => torture_kill(cycles, seed),
+        Task::Torture { what: Torture::Load { minutes, connections, small } } => load::run(minutes, connections, small),
         Task::Dist => dist::run(),
     }
 }
@@ -90,9 +102,20 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// cargo, without what the cargo that runs this program says of it: build scripts that look at the environment would
+/// run again for each of the two.
+pub fn cargo() -> Command {
+    let mut command = Command::new("cargo");
+    let inherited = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in inherited.filter(|n| n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// cargo on all product packages, with assertions on in our own code alone.
 fn cargo_test() -> Command {
-    let mut command = Command::new("cargo");
+    let mut command = cargo();
     command.args(["test", "--release", "--no-fail-fast"]);
     PACKAGES.iter().for_each(|p| {
         command.args(["-p", p]);
@@ -106,6 +129,9 @@ fn test(filter: Option<&str>) -> Result<()> {
     let python = python_environment()?;
     let mut command = cargo_test();
     command.args(filter).env("TW_TEST_PYTHON", python);
+    if let Some(promtool) = promtool() {
+        command.env("TW_TEST_PROMTOOL", promtool);
+    }
     run(&mut command)
 }
 
@@ -114,6 +140,21 @@ fn torture_kill(cycles: u32, seed: u64) -> Result<()> {
     command.args(["--test", "all", "--", "--nocapture", "t20_t22"]);
     command.env("TW_KILL_CYCLES", cycles.to_string()).env("TW_SEED", seed.to_string());
     run(&mut command)
+}
+
+/// Prometheus' checker of rules: the machine's, or that of Debian's package, unpacked beside the build. None
+/// where neither is to be had.
+fn promtool() -> Option<PathBuf> {
+    let works = |path: &Path| Command::new(path).arg("--version").output().is_ok_and(|o| o.status.success());
+    let folder = target().join("test-prometheus");
+    let unpacked = folder.join("usr/bin/promtool");
+    if let Some(found) = [PathBuf::from("promtool"), unpacked.clone()].into_iter().find(|p| works(p)) {
+        return Some(found);
+    }
+    std::fs::create_dir_all(&folder).ok()?;
+    let script = "(apt-get download -q prometheus || (apt-get update -q && apt-get download -q prometheus)) && dpkg -x prometheus_*.deb .";
+    let done = Command::new("sh").args(["-c", script]).current_dir(&folder).output().ok()?;
+    (done.status.success() && works(&unpacked)).then_some(unpacked)
 }
 
 /// An environment with the clients of `requirements.txt`, made when it is missing or another.

@@ -1,0 +1,474 @@
+//! Many clients at once, and what the server promises them: nothing lost, nothing doubled, no fault but "not now".
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::bench::{Server, TOKEN, columnar, rate};
+
+/// Rows of one write.
+const ROWS: u64 = 50;
+/// What a client waits when it is told to come again; it is told a second.
+const AGAIN: Duration = Duration::from_millis(300);
+
+/// A connection that is opened again when it is lost.
+pub struct Client {
+    address: String,
+    stream: Option<TcpStream>,
+}
+
+/// What came back, and after how many microseconds.
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
+    pub us: f64,
+}
+
+impl Client {
+    pub fn new(address: &str) -> Self {
+        Self { address: address.to_owned(), stream: None }
+    }
+
+    /// # Errors
+    /// The connection was refused or lost before the whole answer was there.
+    pub fn ask(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<Answer> {
+        let began = Instant::now();
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => none.insert(TcpStream::connect(&self.address)?),
+        };
+        let asked = exchange(stream, method, path, headers, body);
+        if !matches!(asked, Ok((_, _, true))) {
+            self.stream = None;
+        }
+        let (status, body, _) = asked?;
+        Ok(Answer { status, body, us: began.elapsed().as_secs_f64() * 1e6 })
+    }
+}
+
+/// Status, body, and whether the connection goes on.
+fn exchange(
+    stream: &mut TcpStream,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> Result<(u16, Vec<u8>, bool)> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(600)))?;
+    let mut request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: load\r\nAuthorization: Bearer {TOKEN}\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(body);
+    stream.write_all(&request)?;
+    let (mut answer, mut part) = (Vec::new(), [0; 16 << 10]);
+    loop {
+        if let Some(head) = answer.windows(4).position(|w| w == b"\r\n\r\n") {
+            let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
+            let status = text.get(9..12).and_then(|s| s.parse().ok()).context("a status")?;
+            let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
+            let length = field("content-length:").and_then(|l| l.parse::<usize>().ok());
+            let rest = &answer[head + 4..];
+            let whole = match length {
+                _ if status == 204 => Some(Vec::new()),
+                Some(length) => (rest.len() >= length).then(|| rest[..length].to_vec()),
+                None => unchunked(rest),
+            };
+            if let Some(body) = whole {
+                return Ok((status, body, field("connection:") != Some("close")));
+            }
+        }
+        let n = stream.read(&mut part)?;
+        ensure!(n > 0, "the server closed the connection");
+        answer.extend_from_slice(&part[..n]);
+    }
+}
+
+/// The body of a chunked answer, once its end is there.
+fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|w| w == b"\r\n")?;
+        let length = usize::from_str_radix(std::str::from_utf8(&rest[..line]).ok()?, 16).ok()?;
+        rest = rest.get(line + 2..)?;
+        if length == 0 {
+            return rest.starts_with(b"\r\n").then_some(body);
+        }
+        body.extend_from_slice(rest.get(..length)?);
+        rest = rest.get(length + 2..)?;
+    }
+}
+
+fn at(times: &mut [f64], share: f64) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(((times.len().max(1) - 1) as f64 * share) as usize).copied().unwrap_or(0.0)
+}
+
+/// A memory control group of half a gibibyte, of either version; removed when dropped.
+struct Small(PathBuf);
+
+const SMALL_BYTES: u64 = 512 << 20;
+
+impl Small {
+    fn new() -> Result<Self> {
+        let name = format!("tidewater-load-{}", std::process::id());
+        let v1 = PathBuf::from("/sys/fs/cgroup/memory");
+        let (folder, file) = match v1.is_dir() {
+            true => (v1.join(name), "memory.limit_in_bytes"),
+            false => (PathBuf::from("/sys/fs/cgroup").join(name), "memory.max"),
+        };
+        std::fs::create_dir(&folder)
+            .with_context(|| format!("cannot make the control group {} (needs root)", folder.display()))?;
+        let group = Self(folder);
+        std::fs::write(group.0.join(file), SMALL_BYTES.to_string())?;
+        Ok(group)
+    }
+
+    /// What starts a program in it, on one CPU.
+    fn prefix(&self) -> Vec<String> {
+        let script = format!("echo $$ > {}/cgroup.procs && exec taskset -c 0 \"$0\" \"$@\"", self.0.display());
+        vec!["sh".into(), "-c".into(), script]
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// What the clients have seen, together.
+#[derive(Default)]
+struct Seen {
+    statuses: Mutex<BTreeMap<String, u64>>,
+    /// Connections that ended without an answer.
+    lost: AtomicU64,
+    write_us: Mutex<Vec<f64>>,
+    query_us: Mutex<Vec<f64>>,
+}
+
+impl Seen {
+    fn count(&self, what: &str, status: u16) {
+        *self.statuses.lock().expect("no client panics").entry(format!("{what} {status}")).or_default() += 1;
+    }
+}
+
+/// Writes of one client that were acknowledged.
+#[derive(Default)]
+struct Sent {
+    acknowledged: u64,
+}
+
+const QUERIES: [&str; 4] = [
+    "SELECT count(*), max(seq) FROM load",
+    "SELECT client, count(*), avg(v) FROM load GROUP BY client ORDER BY 2 DESC LIMIT 10",
+    "SELECT time_bucket(INTERVAL '1 second', time) t, sum(v) FROM load GROUP BY 1 ORDER BY 1 DESC LIMIT 20",
+    "SELECT * FROM load ORDER BY time DESC LIMIT 5",
+];
+
+/// Seven writes to three queries, until the time is over.
+fn client(address: &str, id: usize, stop: &AtomicBool, seen: &Seen) -> Sent {
+    let (mut client, mut sent, mut seq) = (Client::new(address), Sent::default(), 0u64);
+    for turn in id.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let write = turn % 10 < 7;
+        let (what, path, body) = if write {
+            let line = |row: u64| {
+                let n = seq * ROWS + row;
+                format!("load,client=c{id} seq={seq}i,v={} {}\n", n % 97, 1_700_000_000_000_000_000 + n * 1_000)
+            };
+            ("write", "/api/v1/write/line-protocol", (0..ROWS).map(line).collect::<String>())
+        } else {
+            ("query", "/api/v1/query", json!({"sql": QUERIES[turn / 10 % QUERIES.len()]}).to_string())
+        };
+        match client.ask("POST", path, "", body.as_bytes()) {
+            Ok(answer) => {
+                seen.count(what, answer.status);
+                let times = if write { &seen.write_us } else { &seen.query_us };
+                match answer.status {
+                    204 => (sent.acknowledged, seq) = (sent.acknowledged + 1, seq + 1),
+                    503 | 429 => std::thread::sleep(AGAIN),
+                    _ => {}
+                }
+                if answer.status < 300 {
+                    times.lock().expect("no client panics").push(answer.us);
+                }
+            }
+            Err(_) => {
+                seen.lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+    sent
+}
+
+/// `cargo xtask torture load`: so many connections, seven writes to three queries, for some minutes.
+pub fn run(minutes: f64, connections: usize, small: bool) -> Result<()> {
+    crate::run(crate::cargo().args(["build", "--release", "-p", "tidewater"]))?;
+    let group = if small { Some(Small::new()?) } else { None };
+    let prefix = group.as_ref().map(Small::prefix).unwrap_or_default();
+    let budget: u64 = if small { SMALL_BYTES / 2 } else { 1 << 30 };
+    // the small one finds its budget by its control group
+    let settings: &[&str] = if small { &[] } else { &["memory.budget=1GiB"] };
+    let server = Server::start_under(&prefix, "power", settings)?;
+    let said: Value = serde_json::from_str(&server.ask("GET", "/api/v1/metrics", b"")?)?;
+    ensure!(
+        said["tidewater_memory_budget_bytes"] == budget as f64,
+        "the budget is {}",
+        said["tidewater_memory_budget_bytes"]
+    );
+    let (stop, seen) = (AtomicBool::new(false), Seen::default());
+    let (mut health_us, mut most_mib, mut sent) = (Vec::new(), 0, Vec::new());
+    let seconds = (minutes * 60.0) as u64;
+    let bar = ProgressBar::new(seconds).with_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} s {msg}")?);
+    let began = Instant::now();
+    std::thread::scope(|scope| -> Result<()> {
+        let (address, stop, seen) = (server.address(), &stop, &seen);
+        let clients = (0..connections).map(|id| {
+            let small = std::thread::Builder::new().stack_size(256 << 10);
+            small.spawn_scoped(scope, move || client(address, id, stop, seen)).context("a thread")
+        });
+        let clients: Vec<_> = clients.collect::<Result<_>>()?;
+        let mut health = Client::new(address);
+        while began.elapsed() < Duration::from_secs(seconds) {
+            let answer = health.ask("GET", "/health", "", b"")?;
+            ensure!(answer.status == 200, "/health answered {}", answer.status);
+            health_us.push(answer.us);
+            most_mib = most_mib.max(server.memory_mib("VmRSS:")?);
+            bar.set_position(began.elapsed().as_secs());
+            std::thread::sleep(Duration::from_millis(50)); // the pace of the probe
+        }
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            sent.push(client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?);
+        }
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    let elapsed = began.elapsed().as_secs_f64();
+    let lost = seen.lost.into_inner();
+    ensure!(lost == 0, "{lost} connections were lost");
+    judge(&server, &sent)?;
+    let acknowledged: u64 = sent.iter().map(|s| s.acknowledged).sum();
+    let statuses = seen.statuses.into_inner().expect("no client panics");
+    let (mut writes, mut queries) = (seen.write_us.into_inner().expect("no"), seen.query_us.into_inner().expect("no"));
+    println!(
+        "| {connections} connections, {elapsed:.0} s{} | |\n|---|---|",
+        if small { ", 512 MiB, one CPU" } else { "" }
+    );
+    println!(
+        "| writes acknowledged | {acknowledged} of {ROWS} rows, {:.0} rows/s, every row once |",
+        (acknowledged * ROWS) as f64 / elapsed
+    );
+    println!("| answers | {} |", statuses.iter().map(|(k, n)| format!("{k}: {n}")).collect::<Vec<_>>().join(", "));
+    println!("| connections lost | {lost} |");
+    for (what, times) in [("write", &mut writes), ("query", &mut queries), ("/health", &mut health_us)] {
+        println!("| {what} ms p50, p99 | {:.1}, {:.1} |", at(times, 0.5) / 1e3, at(times, 0.99) / 1e3);
+    }
+    println!("| RSS at most | {most_mib} MiB of a budget of {} MiB |", budget >> 20);
+    let faults = statuses.keys().filter(|k| k.contains(" 5") && !k.ends_with(" 503")).count();
+    ensure!(faults == 0, "a fault that is not 503");
+    ensure!(most_mib << 20 <= budget / 10 * 11, "{most_mib} MiB are more than the budget and a tenth");
+    Ok(())
+}
+
+/// Every acknowledged write is there once and whole: the number of each client's rows and two sums over the numbers of
+/// its writes are those of 0, 1, 2 … (a distinct count would take more memory than a small server has).
+fn judge(server: &Server, sent: &[Sent]) -> Result<()> {
+    let sql = "SELECT client, count(*), sum(seq), sum(seq * seq) FROM load GROUP BY client";
+    let answer =
+        Client::new(server.address()).ask("POST", "/api/v1/query", "", json!({"sql": sql}).to_string().as_bytes())?;
+    let answer: Value = serde_json::from_slice(&answer.body)?;
+    let rows = answer["data"].as_array().with_context(|| format!("no rows: {answer}"))?;
+    let mut stored: BTreeMap<usize, [u64; 3]> = BTreeMap::new();
+    for row in rows {
+        let id = row[0].as_str().and_then(|c| c.strip_prefix('c')?.parse().ok()).context("a client")?;
+        // sums of integers may come as text
+        let number = |i: usize| row[i].as_u64().or_else(|| row[i].as_str()?.parse().ok()).context("a number");
+        stored.insert(id, [number(1)?, number(2)?, number(3)?]);
+    }
+    for (id, Sent { acknowledged: n }) in sent.iter().enumerate() {
+        let wanted = [*n, n * n.saturating_sub(1) / 2, n.saturating_sub(1) * n * (2 * n).saturating_sub(1) / 6]
+            .map(|n| n * ROWS);
+        let found = stored.get(&id).copied().unwrap_or_default();
+        ensure!(found == wanted, "client {id}: {n} writes were acknowledged: {wanted:?}, stored: {found:?}");
+    }
+    Ok(())
+}
+
+/// The database of the rows that heavy queries read.
+const FIXED: &str = "x-arc-database: fixed\r\n";
+
+/// `cargo xtask bench heavy`: 200 heavy GROUP BYs, 20 at a time, on a gibibyte for queries, beside writes.
+pub fn heavy() -> Result<()> {
+    const QUERIES: usize = 200;
+    const AT_ONCE: usize = 20;
+    const SQL: &str = "SELECT host, region, usage_idle, count(*), avg(usage_user), max(usage_system) FROM bench \
+                       GROUP BY host, region, usage_idle ORDER BY 4 DESC LIMIT 10";
+    // two fifths of the budget are the queries'
+    let server = Server::start_with("power", &["memory.budget=2560MiB", "query.timeout=600"])?;
+    // the queries' table does not grow by the writes beside them
+    let (body, mut loading) = (columnar(10_000), Client::new(server.address()));
+    for _ in 0..60 {
+        let stored = loading.ask("POST", "/api/v1/write/msgpack", FIXED, &body)?;
+        ensure!(stored.status == 204, "a write got {}", stored.status);
+    }
+    server.ask("POST", "/api/v1/write/line-protocol/flush", b"")?;
+    // paced as agents write: what is lost of it is what queries take
+    let offered = offered_rate(&server)?;
+    let alone = paced(&server, offered, Duration::from_secs(10), &AtomicBool::new(false))?;
+    let (done, next, statuses) = (AtomicBool::new(false), AtomicU64::new(0), Mutex::new(BTreeMap::<u16, u64>::new()));
+    let mut most_mib = 0;
+    let began = Instant::now();
+    let beside = std::thread::scope(|scope| -> Result<f64> {
+        let writing = scope.spawn(|| paced(&server, offered, Duration::from_secs(600), &done));
+        let asking: Vec<_> = (0..AT_ONCE)
+            .map(|_| {
+                scope.spawn(|| -> Result<()> {
+                    let mut client = Client::new(server.address());
+                    while next.fetch_add(1, Ordering::Relaxed) < QUERIES as u64 {
+                        let headers = format!("{FIXED}Cache-Control: no-cache\r\n");
+                        let sql = json!({"sql": SQL}).to_string();
+                        let answer = client.ask("POST", "/api/v1/query", &headers, sql.as_bytes())?;
+                        *statuses.lock().expect("no client panics").entry(answer.status).or_default() += 1;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        while asking.iter().any(|a| !a.is_finished()) {
+            most_mib = most_mib.max(server.memory_mib("VmRSS:")?);
+            std::thread::sleep(Duration::from_millis(50)); // the pace of the samples
+        }
+        done.store(true, Ordering::Relaxed);
+        for asked in asking {
+            asked.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+        }
+        writing.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?
+    })?;
+    println!(
+        "| {QUERIES} heavy queries over 600 000 rows, {AT_ONCE} at a time, {:.0} s | |\n|---|---|",
+        began.elapsed().as_secs_f64()
+    );
+    println!("| writes of 1 000 rows offered, a second | {offered:.0} |");
+    println!("| acknowledged alone, beside | {alone:.0}, {beside:.0} |\n| ratio | {:.2} |", beside / alone);
+    println!("| answers of queries by status | {:?} |", statuses.into_inner().expect("no client panics"));
+    println!("| RSS at most | {most_mib} MiB of a budget of 2560 MiB |");
+    ensure!(beside / alone >= 0.7, "writes fell below seven tenths");
+    Ok(())
+}
+
+/// Half of what four connections write when they are alone, in requests a second.
+fn offered_rate(server: &Server) -> Result<f64> {
+    Ok(rate(server, "/api/v1/write/msgpack", &columnar(1_000), 4, Duration::from_secs(5))? / 2.0)
+}
+
+/// Writes so many requests a second over four connections; how many came through a second.
+fn paced(server: &Server, a_second: f64, time: Duration, stop: &AtomicBool) -> Result<f64> {
+    const CONNECTIONS: usize = 4;
+    let (body, sent) = (columnar(1_000), AtomicU64::new(0));
+    let began = Instant::now();
+    std::thread::scope(|scope| -> Result<()> {
+        let writers: Vec<_> = (0..CONNECTIONS)
+            .map(|_| {
+                scope.spawn(|| -> Result<()> {
+                    let mut client = Client::new(server.address());
+                    for n in 1.. {
+                        if began.elapsed() >= time || stop.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        let due = Duration::from_secs_f64(f64::from(n) * CONNECTIONS as f64 / a_second);
+                        std::thread::sleep(due.saturating_sub(began.elapsed())); // the pace of the writes
+                        let answer = client.ask("POST", "/api/v1/write/msgpack", "", &body)?;
+                        match answer.status {
+                            204 => drop(sent.fetch_add(1, Ordering::Relaxed)),
+                            503 => std::thread::sleep(AGAIN),
+                            other => anyhow::bail!("a write got {other}"),
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.join().map_err(|_| anyhow::anyhow!("a writer panicked"))??;
+        }
+        Ok(())
+    })?;
+    Ok(sent.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64())
+}
+
+/// The fourteen shapes of TSBS' devops queries, over the rows of `bench`.
+const MIX: [&str; 14] = [
+    "SELECT date_trunc('minute', time) m, max(usage_user) FROM bench WHERE host = 'host077' GROUP BY 1 ORDER BY 1",
+    "SELECT date_trunc('second', time) m, max(usage_user) FROM bench WHERE host = 'host077' GROUP BY 1 ORDER BY 1",
+    "SELECT date_trunc('minute', time) m, max(usage_user), max(usage_idle), max(usage_system) FROM bench WHERE host IN ('host003', 'host077', 'host015', 'host029') GROUP BY 1 ORDER BY 1",
+    "SELECT date_trunc('hour', time) m, max(usage_user), max(usage_idle) FROM bench WHERE host IN ('host003', 'host077', 'host040', 'host060') GROUP BY 1 ORDER BY 1",
+    "SELECT date_trunc('hour', time) m, host, avg(usage_user) FROM bench GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 100",
+    "SELECT date_trunc('hour', time) m, host, avg(usage_user), avg(usage_idle) FROM bench GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 100",
+    "SELECT date_trunc('hour', time) m, host, avg(usage_user), avg(usage_idle), avg(usage_system) FROM bench GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 100",
+    "SELECT * FROM bench WHERE usage_user > 106.9 AND host = 'host077' LIMIT 100",
+    "SELECT count(*) FROM bench WHERE usage_user > 100",
+    "SELECT date_trunc('minute', time) m, max(usage_user) FROM bench GROUP BY 1 ORDER BY 1 DESC LIMIT 5",
+    "SELECT count(*) FROM bench",
+    "SELECT region, avg(usage_user), min(usage_system), max(usage_idle) FROM bench GROUP BY 1",
+    "SELECT count(DISTINCT host) FROM bench",
+    "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY host ORDER BY time DESC) rn FROM bench) t WHERE rn = 1 LIMIT 100",
+];
+
+/// `cargo xtask bench mix`: the fourteen queries by one client and by ten, each for so long, nothing kept.
+pub fn mix(seconds: u64) -> Result<()> {
+    let server = Server::start_with("power", &[])?;
+    let body = columnar(10_000);
+    for _ in 0..50 {
+        server.ask("POST", "/api/v1/write/msgpack", &body)?;
+    }
+    server.ask("POST", "/api/v1/write/line-protocol/flush", b"")?;
+    println!("| clients, {seconds} s, 500 000 rows | queries/s | p50 ms | p99 ms | errors |\n|---|---|---|---|---|");
+    for clients in [1, 10] {
+        let (errors, times) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for id in 0..clients {
+                let (server, errors, times) = (&server, &errors, &times);
+                scope.spawn(move || {
+                    let mut client = Client::new(server.address());
+                    for turn in id.. {
+                        if began.elapsed() >= Duration::from_secs(seconds) {
+                            break;
+                        }
+                        let sql = json!({"sql": MIX[turn % MIX.len()]}).to_string();
+                        match client.ask("POST", "/api/v1/query", "Cache-Control: no-cache\r\n", sql.as_bytes()) {
+                            Ok(answer) if answer.status == 200 && answer.body.ends_with(b"}") => {
+                                times.lock().expect("no client panics").push(answer.us);
+                            }
+                            _ => drop(errors.fetch_add(1, Ordering::Relaxed)),
+                        }
+                    }
+                });
+            }
+        });
+        let (mut times, elapsed) = (times.into_inner().expect("no client panics"), began.elapsed().as_secs_f64());
+        let (count, failed) = (times.len(), errors.into_inner());
+        println!(
+            "| {clients} | {:.0} | {:.1} | {:.1} | {failed} |",
+            count as f64 / elapsed,
+            at(&mut times, 0.5) / 1e3,
+            at(&mut times, 0.99) / 1e3
+        );
+        ensure!(failed == 0, "{failed} queries failed");
+    }
+    Ok(())
+}
