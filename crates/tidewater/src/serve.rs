@@ -69,6 +69,7 @@ pub struct Start {
 /// `tidewater serve`
 pub fn run(settings: &Settings, sources: Sources, insecure: bool) -> Result<()> {
     let logging = Some(logging::start(settings));
+    spare_memory(settings);
     let running = start(settings, Start { sources, insecure, logging })?;
     notify(&[NotifyState::Ready]);
     let signal = running.runtime.block_on(running.signals())?;
@@ -76,6 +77,20 @@ pub fn run(settings: &Settings, sources: Sources, insecure: bool) -> Result<()> 
     tracing::info!(signal, "stopping");
     running.stop();
     Ok(())
+}
+
+/// With a small budget the allocator must give pages back at once and take none in advance, or a thousand
+/// connections cost half the budget again. It reads its options before `main`: the process begins anew with them.
+fn spare_memory(settings: &Settings) {
+    use std::os::unix::process::CommandExt as _;
+    const OPTIONS: [(&str, &str); 2] = [("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
+    let is_set = OPTIONS.iter().any(|(name, _)| std::env::var_os(name).is_some());
+    if is_set || memory_budget(settings) >= SPARING_BYTES {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).envs(OPTIONS).exec();
+    tracing::warn!(%error, "the allocator keeps its habits: memory may pass a small memory.budget");
 }
 
 /// Tells systemd, where it started the server and wants to know.
@@ -370,6 +385,8 @@ impl Running {
     }
 }
 
+/// A memory budget below this is small.
+const SPARING_BYTES: u64 = 1 << 30;
 /// Memory of request bodies at least.
 const LEAST_BODY_BYTES: u64 = 32 << 20;
 /// Disk space held in reserve at most.
@@ -410,6 +427,13 @@ fn fit_to_disk(config: &mut StoreConfig) {
         config.min_free_bytes = share;
         config.hot_budget_bytes = config.hot_budget_bytes.min((share / 2) as usize);
         config.flush_bytes = config.hot_budget_bytes / 4;
+    }
+}
+
+fn memory_budget(settings: &Settings) -> u64 {
+    match settings.bytes("memory.budget") {
+        0 => settings::default_memory_budget(),
+        n => n,
     }
 }
 
@@ -486,10 +510,7 @@ fn server_config(settings: &Settings) -> Result<ServerConfig> {
     let cors_origins = listed
         .map(|o| o.parse().with_context(|| format!("server.cors_origins: {o:?} is no origin")))
         .collect::<Result<_>>()?;
-    let memory_budget_bytes = match settings.bytes("memory.budget") {
-        0 => settings::default_memory_budget(),
-        n => n,
-    };
+    let memory_budget_bytes = memory_budget(settings);
     let body_budget_bytes = match settings.bytes("server.max_body_bytes_in_flight") {
         0 => (memory_budget_bytes / 20).max(LEAST_BODY_BYTES),
         n => n,
