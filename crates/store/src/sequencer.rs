@@ -134,21 +134,23 @@ struct LogThread {
 
 impl LogThread {
     fn run(mut self) {
-        let mut synced = Instant::now();
+        let mut dirty_since = None;
         loop {
             match self.messages.recv_timeout(QUIET) {
                 Ok(message) => {
                     let group = self.gather(message);
                     self.write(group);
                     // a queue that never empties must not put off the sync of process-mode records
-                    if synced.elapsed() >= QUIET {
-                        if self.log.is_dirty() {
-                            self.sync();
-                        }
-                        synced = Instant::now();
+                    dirty_since = self.log.is_dirty().then(|| dirty_since.unwrap_or_else(Instant::now));
+                    if dirty_since.is_some_and(|since| since.elapsed() >= QUIET) {
+                        self.sync();
+                        dirty_since = None;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => self.settle(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.settle();
+                    dirty_since = None;
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.shared.log_bytes.store(self.log.bytes(), Ordering::Relaxed);
