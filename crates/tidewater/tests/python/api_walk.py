@@ -6,6 +6,7 @@ and buckets, whose 501 is documented."""
 import os
 import subprocess
 import sys
+import tempfile
 
 url, token, examples = sys.argv[1:]
 left_out = [
@@ -25,6 +26,7 @@ command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json
 for path in left_out:
     command += ["--exclude-path", path]
 hooks = {"PYTHONPATH": os.path.dirname(os.path.abspath(__file__)), "SCHEMATHESIS_HOOKS": "api_hooks"}
-done = subprocess.run(command, capture_output=True, text=True, env=os.environ | hooks)
+with tempfile.TemporaryDirectory() as place:  # where it leaves what it remembers
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | hooks, cwd=place)
 print(done.stdout[-8000:], done.stderr[-2000:])
 sys.exit(done.returncode)
