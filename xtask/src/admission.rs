@@ -1,63 +1,16 @@
 //! What tokens, the query pool and the cache of answers cost and spare.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::bench::{Server, TOKEN, cpu_seconds, lines, rate};
+use crate::http::{Client, at};
 
 const ROUNDS: usize = 5;
-
-/// One connection that asks again and again.
-struct Caller {
-    stream: TcpStream,
-    token: String,
-}
-
-impl Caller {
-    fn new(server: &Server, token: &str) -> Result<Self> {
-        let stream = TcpStream::connect(server.address())?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, token: token.to_owned() })
-    }
-
-    /// Microseconds until the whole answer, which must be 200, is there.
-    fn ask(&mut self, method: &str, path: &str, headers: &str, body: &str) -> Result<f64> {
-        let (token, length) = (&self.token, body.len());
-        let began = Instant::now();
-        write!(
-            self.stream,
-            "{method} {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
-        )?;
-        let mut answer = Vec::new();
-        let mut part = [0; 16 << 10];
-        loop {
-            let n = self.stream.read(&mut part)?;
-            ensure!(n > 0, "the server closed the connection");
-            answer.extend_from_slice(&part[..n]);
-            let Some(head) = answer.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
-            let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
-            let length =
-                text.split("content-length: ").nth(1).and_then(|t| t.split("\r\n").next()?.parse::<usize>().ok());
-            let is_whole = match length {
-                Some(length) => answer.len() >= head + 4 + length,
-                None => answer.ends_with(b"0\r\n\r\n"),
-            };
-            if is_whole {
-                ensure!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
-                return Ok(began.elapsed().as_secs_f64() * 1e6);
-            }
-        }
-    }
-}
-
-fn at(times: &mut [f64], share: f64) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[((times.len() - 1) as f64 * share) as usize]
-}
 
 /// `cargo xtask bench auth`: small writes with and without tokens, in turns; one token against more than the cache holds.
 pub fn auth() -> Result<()> {
@@ -83,14 +36,14 @@ pub fn auth() -> Result<()> {
         let made: Value = serde_json::from_str(&made)?;
         tokens.push(made["token"].as_str().context("a token")?.to_owned());
     }
-    let mut caller = Caller::new(&server, TOKEN)?;
+    let mut caller = Client::new(server.address());
     let (mut cached, mut looked_up) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         for token in &tokens {
             caller.token = TOKEN.to_owned();
-            cached.push(caller.ask("GET", "/api/v1/delete/config", "", "")?);
+            cached.push(caller.timed("GET", "/api/v1/delete/config", "", "")?);
             caller.token.clone_from(token);
-            looked_up.push(caller.ask("GET", "/api/v1/delete/config", "", "")?);
+            looked_up.push(caller.timed("GET", "/api/v1/delete/config", "", "")?);
         }
     }
     println!("| a request, microseconds | p50 | p99 |\n|---|---|---|");
@@ -127,10 +80,10 @@ pub fn pool() -> Result<()> {
         while depth()? < waiting as u64 {
             std::thread::yield_now();
         }
-        let mut caller = Caller::new(&server, TOKEN)?;
+        let mut caller = Client::new(server.address());
         let (before, began, mut times) = (cpu_seconds(&server.pid())?, Instant::now(), Vec::new());
         while began.elapsed() < Duration::from_secs(SECONDS) {
-            times.push(caller.ask("GET", "/health", "", "")?);
+            times.push(caller.timed("GET", "/health", "", "")?);
             std::thread::sleep(Duration::from_millis(100)); // the pace of the probe
         }
         let cpu = cpu_seconds(&server.pid())? - before;
@@ -147,7 +100,7 @@ pub fn cache() -> Result<()> {
         server.ask("POST", "/api/v1/write/msgpack", &body)?;
     }
     server.ask("POST", "/api/v1/write/line-protocol/flush", b"")?;
-    let mut caller = Caller::new(&server, TOKEN)?;
+    let mut caller = Client::new(server.address());
     println!("| 500 000 rows, microseconds | found p50 | p99 | computed p50 | p99 |\n|---|---|---|---|---|");
     for (name, sql) in [
         ("count and averages of 3 groups", "SELECT region, count(*), avg(usage_user) FROM bench GROUP BY region"),
@@ -156,10 +109,10 @@ pub fn cache() -> Result<()> {
     ] {
         let body = json!({"sql": sql}).to_string();
         let (mut found, mut computed) = (Vec::new(), Vec::new());
-        caller.ask("POST", "/api/v1/query", "", &body)?;
+        caller.timed("POST", "/api/v1/query", "", &body)?;
         for _ in 0..200 {
-            found.push(caller.ask("POST", "/api/v1/query", "", &body)?);
-            computed.push(caller.ask("POST", "/api/v1/query", "Cache-Control: no-cache\r\n", &body)?);
+            found.push(caller.timed("POST", "/api/v1/query", "", &body)?);
+            computed.push(caller.timed("POST", "/api/v1/query", "Cache-Control: no-cache\r\n", &body)?);
         }
         let [a, b] = [0.5, 0.99].map(|share| at(&mut found, share));
         let [c, d] = [0.5, 0.99].map(|share| at(&mut computed, share));

@@ -1,8 +1,6 @@
 //! Many clients at once, and what the server promises them: nothing lost, nothing doubled, no fault but "not now".
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,107 +10,13 @@ use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::bench::{Server, TOKEN, columnar, rate};
+use crate::bench::{Server, columnar, rate};
+use crate::http::{Client, at};
 
 /// Rows of one write.
 const ROWS: u64 = 50;
 /// What a client waits when it is told to come again; it is told a second.
 const AGAIN: Duration = Duration::from_millis(300);
-
-/// A connection that is opened again when it is lost.
-pub struct Client {
-    address: String,
-    stream: Option<TcpStream>,
-}
-
-/// What came back, and after how many microseconds.
-pub struct Answer {
-    pub status: u16,
-    pub body: Vec<u8>,
-    pub us: f64,
-}
-
-impl Client {
-    pub fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), stream: None }
-    }
-
-    /// # Errors
-    /// The connection was refused or lost before the whole answer was there.
-    pub fn ask(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<Answer> {
-        let began = Instant::now();
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            none => none.insert(TcpStream::connect(&self.address)?),
-        };
-        let asked = exchange(stream, method, path, headers, body);
-        if !matches!(asked, Ok((_, _, true))) {
-            self.stream = None;
-        }
-        let (status, body, _) = asked?;
-        Ok(Answer { status, body, us: began.elapsed().as_secs_f64() * 1e6 })
-    }
-}
-
-/// Status, body, and whether the connection goes on.
-fn exchange(
-    stream: &mut TcpStream,
-    method: &str,
-    path: &str,
-    headers: &str,
-    body: &[u8],
-) -> Result<(u16, Vec<u8>, bool)> {
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(600)))?;
-    let mut request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: load\r\nAuthorization: Bearer {TOKEN}\r\n{headers}Content-Length: {}\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    request.extend_from_slice(body);
-    stream.write_all(&request)?;
-    let (mut answer, mut part) = (Vec::new(), [0; 16 << 10]);
-    loop {
-        if let Some(head) = answer.windows(4).position(|w| w == b"\r\n\r\n") {
-            let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
-            let status = text.get(9..12).and_then(|s| s.parse().ok()).context("a status")?;
-            let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
-            let length = field("content-length:").and_then(|l| l.parse::<usize>().ok());
-            let rest = &answer[head + 4..];
-            let whole = match length {
-                _ if status == 204 => Some(Vec::new()),
-                Some(length) => (rest.len() >= length).then(|| rest[..length].to_vec()),
-                None => unchunked(rest),
-            };
-            if let Some(body) = whole {
-                return Ok((status, body, field("connection:") != Some("close")));
-            }
-        }
-        let n = stream.read(&mut part)?;
-        ensure!(n > 0, "the server closed the connection");
-        answer.extend_from_slice(&part[..n]);
-    }
-}
-
-/// The body of a chunked answer, once its end is there.
-fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let line = rest.windows(2).position(|w| w == b"\r\n")?;
-        let length = usize::from_str_radix(std::str::from_utf8(&rest[..line]).ok()?, 16).ok()?;
-        rest = rest.get(line + 2..)?;
-        if length == 0 {
-            return rest.starts_with(b"\r\n").then_some(body);
-        }
-        body.extend_from_slice(rest.get(..length)?);
-        rest = rest.get(length + 2..)?;
-    }
-}
-
-fn at(times: &mut [f64], share: f64) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times.get(((times.len().max(1) - 1) as f64 * share) as usize).copied().unwrap_or(0.0)
-}
 
 /// A memory control group of half a gibibyte, of either version; removed when dropped.
 struct Small(PathBuf);
@@ -163,12 +67,6 @@ impl Seen {
     }
 }
 
-/// Writes of one client that were acknowledged.
-#[derive(Default)]
-struct Sent {
-    acknowledged: u64,
-}
-
 const QUERIES: [&str; 4] = [
     "SELECT count(*), max(seq) FROM load",
     "SELECT client, count(*), avg(v) FROM load GROUP BY client ORDER BY 2 DESC LIMIT 10",
@@ -176,9 +74,9 @@ const QUERIES: [&str; 4] = [
     "SELECT * FROM load ORDER BY time DESC LIMIT 5",
 ];
 
-/// Seven writes to three queries, until the time is over.
-fn client(address: &str, id: usize, stop: &AtomicBool, seen: &Seen) -> Sent {
-    let (mut client, mut sent, mut seq) = (Client::new(address), Sent::default(), 0u64);
+/// Seven writes to three queries, until the time is over; the number of writes that were acknowledged.
+fn client(address: &str, id: usize, stop: &AtomicBool, seen: &Seen) -> u64 {
+    let (mut client, mut seq) = (Client::new(address), 0u64);
     for turn in id.. {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -198,7 +96,7 @@ fn client(address: &str, id: usize, stop: &AtomicBool, seen: &Seen) -> Sent {
                 seen.count(what, answer.status);
                 let times = if write { &seen.write_us } else { &seen.query_us };
                 match answer.status {
-                    204 => (sent.acknowledged, seq) = (sent.acknowledged + 1, seq + 1),
+                    204 => seq += 1,
                     503 | 429 => std::thread::sleep(AGAIN),
                     _ => {}
                 }
@@ -211,7 +109,7 @@ fn client(address: &str, id: usize, stop: &AtomicBool, seen: &Seen) -> Sent {
             }
         }
     }
-    sent
+    seq
 }
 
 /// `cargo xtask torture load`: so many connections, seven writes to three queries, for some minutes.
@@ -261,7 +159,7 @@ pub fn run(minutes: f64, connections: usize, small: bool) -> Result<()> {
     let lost = seen.lost.into_inner();
     ensure!(lost == 0, "{lost} connections were lost");
     judge(&server, &sent)?;
-    let acknowledged: u64 = sent.iter().map(|s| s.acknowledged).sum();
+    let acknowledged: u64 = sent.iter().sum();
     let statuses = seen.statuses.into_inner().expect("no client panics");
     let (mut writes, mut queries) = (seen.write_us.into_inner().expect("no"), seen.query_us.into_inner().expect("no"));
     println!(
@@ -286,7 +184,7 @@ pub fn run(minutes: f64, connections: usize, small: bool) -> Result<()> {
 
 /// Every acknowledged write is there once and whole: the number of each client's rows and two sums over the numbers of
 /// its writes are those of 0, 1, 2 … (a distinct count would take more memory than a small server has).
-fn judge(server: &Server, sent: &[Sent]) -> Result<()> {
+fn judge(server: &Server, sent: &[u64]) -> Result<()> {
     let sql = "SELECT client, count(*), sum(seq), sum(seq * seq) FROM load GROUP BY client";
     let answer =
         Client::new(server.address()).ask("POST", "/api/v1/query", "", json!({"sql": sql}).to_string().as_bytes())?;
@@ -299,7 +197,7 @@ fn judge(server: &Server, sent: &[Sent]) -> Result<()> {
         let number = |i: usize| row[i].as_u64().or_else(|| row[i].as_str()?.parse().ok()).context("a number");
         stored.insert(id, [number(1)?, number(2)?, number(3)?]);
     }
-    for (id, Sent { acknowledged: n }) in sent.iter().enumerate() {
+    for (id, n) in sent.iter().enumerate() {
         let wanted = [*n, n * n.saturating_sub(1) / 2, n.saturating_sub(1) * n * (2 * n).saturating_sub(1) / 6]
             .map(|n| n * ROWS);
         let found = stored.get(&id).copied().unwrap_or_default();

@@ -7,6 +7,7 @@ mod admission;
 mod bench;
 mod check;
 mod dist;
+mod http;
 mod life;
 mod load;
 

@@ -45,9 +45,8 @@ impl Server {
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Result<Value> {
         let answer = self.answer(method, path, headers, body)?;
         if answer.status == 401 {
-            let token = self.token.clone().or_else(|| read_token(&self.folder));
             let file = token_file(&self.folder);
-            let tried = match (&self.token, &token) {
+            let tried = match (&self.token, self.known_token()) {
                 (Some(_), _) => "--token or TIDEWATER_TOKEN was refused".to_owned(),
                 (None, Some(_)) => format!("the token of {} was refused", file.display()),
                 (None, None) => format!("no --token, no TIDEWATER_TOKEN, and no {}", file.display()),
@@ -59,21 +58,40 @@ impl Server {
         }
         Ok(answer.body)
     }
-}
 
-impl Server {
     /// The answer, whatever its status.
     ///
     /// # Errors
     /// The server cannot be reached.
     pub fn answer(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Result<Answer> {
-        let token = self.token.clone().or_else(|| read_token(&self.folder));
-        exchange(&agent(self.ca.as_deref())?, &self.url, token.as_deref(), method, path, headers, body)
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url.trim_end_matches('/')))
+            .header("content-type", "application/json");
+        if let Some(token) = self.known_token() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let agent = agent(self.ca.as_deref())?;
+        let cannot = || format!("cannot reach {}", self.url);
+        let mut response = match body {
+            Some(body) => agent.run(request.body(body.to_string())?).with_context(cannot)?,
+            None => agent.run(request.body(())?).with_context(cannot)?,
+        };
+        let text = response.body_mut().with_config().limit(1 << 30).read_to_string().context("the answer was cut")?;
+        let body = serde_json::from_str(&text).unwrap_or(json!({"error": text}));
+        Ok(Answer { status: response.status().as_u16(), body })
     }
 
     /// Whether something answers there.
     pub fn is_up(&self) -> bool {
         self.answer("GET", "/health", &[], None).is_ok()
+    }
+
+    fn known_token(&self) -> Option<String> {
+        self.token.clone().or_else(|| read_token(&self.folder))
     }
 }
 
@@ -86,47 +104,6 @@ fn agent(ca: Option<&Path>) -> Result<ureq::Agent> {
         config = config.tls_config(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build());
     }
     Ok(config.build().into())
-}
-
-/// Sends one request and reads the JSON that comes back.
-pub fn send(
-    url: &str,
-    token: Option<&str>,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: Option<&Value>,
-) -> Result<Answer> {
-    exchange(&agent(None)?, url, token, method, path, headers, body)
-}
-
-fn exchange(
-    agent: &ureq::Agent,
-    url: &str,
-    token: Option<&str>,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: Option<&Value>,
-) -> Result<Answer> {
-    let mut request = ureq::http::Request::builder()
-        .method(method)
-        .uri(format!("{}{path}", url.trim_end_matches('/')))
-        .header("content-type", "application/json");
-    if let Some(token) = token {
-        request = request.header("authorization", format!("Bearer {token}"));
-    }
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let cannot = || format!("cannot reach {url}");
-    let mut response = match body {
-        Some(body) => agent.run(request.body(body.to_string())?).with_context(cannot)?,
-        None => agent.run(request.body(())?).with_context(cannot)?,
-    };
-    let text = response.body_mut().with_config().limit(1 << 30).read_to_string().context("the answer was cut")?;
-    let body = serde_json::from_str(&text).unwrap_or(json!({"error": text}));
-    Ok(Answer { status: response.status().as_u16(), body })
 }
 
 /// A value as people read it.

@@ -8,9 +8,10 @@ use clap::Args;
 use serde_json::Value;
 use sysinfo::{Disks, Networks, ProcessesToUpdate, System};
 
+use crate::attach;
+use crate::client::Server;
 use crate::serve::{self, Running};
 use crate::settings::Settings;
-use crate::{attach, client};
 
 const EVERY: Duration = Duration::from_secs(1);
 const CHART_COLUMNS: usize = 60;
@@ -102,12 +103,12 @@ struct State {
 
 impl State {
     fn ask(running: &Running, written: usize) -> Result<Self> {
+        let server =
+            Server { url: running.url.clone(), token: running.token.clone(), folder: PathBuf::new(), ca: None };
         let ask = |statement: &str| -> Result<Value> {
-            let (token, headers) = (running.token.as_deref(), [("x-arc-database", "machine")]);
             let body = serde_json::json!({"sql": statement});
-            let answer = client::send(&running.url, token, "POST", "/api/v1/query", &headers, Some(&body))?;
-            anyhow::ensure!(answer.status == 200, "{statement}: {}", answer.body["error"]);
-            Ok(answer.body["data"].clone())
+            let answer = server.ask("POST", "/api/v1/query", &[("x-arc-database", "machine")], Some(&body));
+            Ok(answer.with_context(|| statement.to_owned())?["data"].clone())
         };
         let newest = format!(
             "SELECT * FROM (SELECT time_bucket(INTERVAL '1 second', time) AS t, avg(usage) FROM cpu GROUP BY 1 \

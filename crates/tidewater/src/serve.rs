@@ -249,7 +249,6 @@ fn start_tasks(
     settings: &Settings,
 ) -> Result<()> {
     let own = || Arc::clone(store);
-    let ms = |key: &str| Duration::from_millis(settings.integer(key));
     let shared = store.shared();
     let working = own();
     supervisor.spawn("write-service", Duration::from_secs(1), move |_| working.tend())?;
@@ -284,20 +283,22 @@ fn start_tasks(
     }
     if settings.flag("continuous_queries.enabled") {
         let working = Arc::clone(continuum);
-        supervisor.spawn("continuous-queries", ms("continuous_queries.check_interval_ms"), move |now| match working
-            .run_due(now)
-        {
-            Ok(_) => Ok(()),
-            Err(error) => Err(refused(error)),
-        })?;
+        supervisor.spawn(
+            "continuous-queries",
+            settings.milliseconds("continuous_queries.check_interval_ms"),
+            move |now| match working.run_due(now) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(refused(error)),
+            },
+        )?;
     }
     let probed = Arc::clone(engine);
-    let every = Duration::from_secs(settings.integer("database.health_check_interval"));
+    let every = settings.seconds("database.health_check_interval");
     supervisor.spawn("health-probe", every, move |_| probed.probe().map_err(refused))?;
     if settings.flag("retention.enabled") {
         let working = own();
         let every_us = settings.integer("retention.interval") as i64 * 1_000_000;
-        supervisor.spawn("retention", ms("retention.check_interval_ms"), move |_| {
+        supervisor.spawn("retention", settings.milliseconds("retention.check_interval_ms"), move |_| {
             working.run_due_retention(every_us).map(drop)
         })?;
     }
@@ -494,7 +495,7 @@ fn reload(settings: &Settings, sources: Sources, logging: Option<Logging>) -> Re
 
 fn auth_config(settings: &Settings) -> AuthConfig {
     AuthConfig {
-        cache_ttl: Duration::from_secs(settings.integer("auth.cache_ttl")),
+        cache_ttl: settings.seconds("auth.cache_ttl"),
         max_cache_size: settings.integer("auth.max_cache_size") as usize,
         failures_per_minute: settings.integer("auth.max_failures_per_minute") as u32,
     }
