@@ -20,7 +20,7 @@ use store::jobs::{Asked, Handle};
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::Segments;
-use crate::jobs::body_or_default;
+use crate::jobs::{self, body_or_default};
 use crate::state::{Shared, State, blocking};
 use crate::time::rfc3339;
 
@@ -45,6 +45,10 @@ struct Work {
 }
 
 impl Work {
+    fn end(&self, state: &State, error: Option<String>) {
+        *self.ended.lock() = Some((state.clock.now_us(), error));
+    }
+
     fn describe(&self) -> Value {
         let ended = self.ended.lock().clone();
         let status = match &ended {
@@ -217,35 +221,23 @@ fn start(
     asked: &Asked,
     run: impl FnOnce(&State, &Work, &Handle) -> Result<Value, store::Error> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    let owned = Arc::clone(state);
-    let (message, body) = (format!("the {} has begun", work.operation), Arc::clone(&work));
-    let end = move |state: &State, work: &Work, error: Option<String>| {
-        *work.ended.lock() = Some((state.clock.now_us(), error));
-    };
-    let handle = match state.store.jobs().begin(asked, state.clock.now_us()) {
-        Ok(handle) => handle,
-        Err(error) => {
-            end(state, &work, Some(error.to_string()));
-            return Err(error.into());
-        }
-    };
-    let job = handle.id;
-    tokio::task::spawn_blocking(move || {
-        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&owned, &work, &handle)));
-        let outcome = caught.unwrap_or_else(|panic| Err(store::Error::Inconsistent(store::supervisor::words(&*panic))));
-        if let Err(error) = &outcome {
-            tracing::error!(%error, operation = work.operation, id = work.id, "it failed; nothing of it is left");
-        }
-        let error = outcome.as_ref().err().map(ToString::to_string);
-        let told = outcome.map_err(|e| (e.code() == Code::Cancelled, e.to_string()));
-        if let Err(error) = owned.store.end_job(&handle, told) {
-            tracing::error!(%error, job = handle.id, "the end of a job could not be written; the next start settles it");
-        }
-        end(&owned, &work, error);
-    });
+    let (owned, running) = (Arc::clone(state), Arc::clone(&work));
+    let begun = jobs::begin(state, asked, move |job| Ok(run(&owned, &running, job)?));
+    let (job, task) = begun.inspect_err(|error| work.end(state, Some(error.message.clone())))?;
     let body = json!({
-        "message": message, "status": "running", "backup_id": body.id, "job_id": job,
-        "folder": body.folder.display().to_string(),
+        "message": format!("the {} has begun", work.operation), "status": "running", "backup_id": work.id,
+        "job_id": job, "folder": work.folder.display().to_string(),
+    });
+    let state = Arc::clone(state);
+    tokio::spawn(async move {
+        let error = match task.await {
+            Ok(outcome) => outcome.err().map(|e| e.message),
+            Err(cut) => Some(cut.to_string()),
+        };
+        if let Some(error) = &error {
+            tracing::error!(error, operation = work.operation, id = work.id, "it failed; nothing of it is left");
+        }
+        work.end(&state, error);
     });
     Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }

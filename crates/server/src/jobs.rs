@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use store::jobs::{Asked, Handle, Record};
 use store::supervisor::{Status, words};
+use tokio::task::JoinHandle;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
@@ -32,7 +33,26 @@ pub async fn run(
     at_once: bool,
     work: impl FnOnce(&Handle) -> Result<Value, ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    let handle = state.store.jobs().begin(&asked, state.clock.now_us())?;
+    let (id, task) = begin(state, &asked, work)?;
+    if !at_once && let Ok(done) = tokio::time::timeout(state.config().sync_wait, task).await {
+        let mut body = done.map_err(|e| ApiError::new(Code::Internal, e.to_string()))??;
+        body["job_id"] = id.into();
+        return Ok(Json(body).into_response());
+    }
+    let body = json!({"success": true, "status": "running", "job_id": id, "location": format!("/api/v1/jobs/{id}")});
+    Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+}
+
+/// Begins work that a request asked for as a job: its id, and what will come of it, also when it panics.
+///
+/// # Errors
+/// `overloaded` when too many jobs are on their way.
+pub fn begin(
+    state: &Shared,
+    asked: &Asked,
+    work: impl FnOnce(&Handle) -> Result<Value, ApiError> + Send + 'static,
+) -> Result<(i64, JoinHandle<Result<Value, ApiError>>), ApiError> {
+    let handle = state.store.jobs().begin(asked, state.clock.now_us())?;
     let (id, owned) = (handle.id, Arc::clone(state));
     let task = tokio::spawn(blocking(move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&handle)));
@@ -43,13 +63,7 @@ pub async fn run(
         }
         outcome
     }));
-    if !at_once && let Ok(done) = tokio::time::timeout(state.config().sync_wait, task).await {
-        let mut body = done.map_err(|e| ApiError::new(Code::Internal, e.to_string()))??;
-        body["job_id"] = id.into();
-        return Ok(Json(body).into_response());
-    }
-    let body = json!({"success": true, "status": "running", "job_id": id, "location": format!("/api/v1/jobs/{id}")});
-    Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+    Ok((id, task))
 }
 
 /// Whether a client waits for its job.

@@ -19,12 +19,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -33,6 +32,7 @@ use crate::Store;
 use crate::durable::{self, NewFile};
 use crate::error::{Error, Result};
 use crate::failpoint;
+use crate::file::{checksum, each_block};
 use crate::jobs::Handle;
 
 mod restore;
@@ -46,8 +46,6 @@ const CHECKSUM: &str = "backup.json.sha256";
 pub(crate) const CATALOG: &str = "catalog.sqlite";
 pub(crate) const SERVER: &str = "server.sqlite";
 pub(crate) const KEY: &str = "token-key";
-/// Bytes that a copy holds in memory.
-const BUFFER_BYTES: usize = 1 << 20;
 
 /// What a backup is asked for.
 #[derive(Debug, Clone, Default)]
@@ -141,10 +139,6 @@ pub struct Manifest {
     pub files: Vec<Part>,
 }
 
-/// The one backup of a store that may be on its way, and what became of the last.
-#[derive(Debug, Default)]
-pub struct Running(Mutex<()>);
-
 impl Store {
     /// Takes a backup; one at a time.
     ///
@@ -152,12 +146,12 @@ impl Store {
     /// Another is on its way, the folder exists, a table cannot be flushed, or a file cannot be read: nothing is
     /// left behind then.
     pub fn backup(&self, id: &str, wanted: &Wanted, progress: &Progress, job: &Handle) -> Result<Manifest> {
-        let _alone = self.backing_up.0.try_lock().ok_or_else(|| Error::Running("a backup"))?;
+        let _alone = self.backing_up.try_lock().ok_or_else(|| Error::Running("a backup"))?;
         if wanted.folder.exists() {
             return Err(Error::Parameter(format!("{} exists already; name a new folder", wanted.folder.display())));
         }
         let earlier = wanted.against.as_deref().map(read_manifest).transpose()?;
-        let partial = with_suffix(&wanted.folder, ".partial");
+        let partial = durable::with_suffix(&wanted.folder, ".partial");
         if partial.exists() {
             // an earlier process did not come to its end
             fs::remove_dir_all(&partial).map_err(Error::io("cannot remove", &partial))?;
@@ -285,11 +279,11 @@ pub(crate) fn copy_part(file: &Part, source: &Path, target: &Path) -> Result<()>
         bytes += block.len() as u64;
         output.write_all(block).map_err(Error::io("cannot write", target))
     })?;
-    check_part(file, source, bytes, crc)?;
+    check_part(file, source, (bytes, crc))?;
     output.commit()
 }
 
-fn check_part(file: &Part, path: &Path, bytes: u64, crc: u32) -> Result<()> {
+pub(crate) fn check_part(file: &Part, path: &Path, (bytes, crc): (u64, u32)) -> Result<()> {
     if (bytes, crc) == (file.bytes, file.crc32c) {
         return Ok(());
     }
@@ -299,18 +293,6 @@ fn check_part(file: &Part, path: &Path, bytes: u64, crc: u32) -> Result<()> {
         file.bytes,
         file.crc32c
     )))
-}
-
-/// Hands a file over a block at a time.
-fn each_block(path: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    let mut file = File::open(path).map_err(Error::io("cannot open", path))?;
-    let mut block = vec![0; BUFFER_BYTES];
-    loop {
-        match file.read(&mut block).map_err(Error::io("cannot read", path))? {
-            0 => return Ok(()),
-            n => each(&block[..n])?,
-        }
-    }
 }
 
 fn sha256(path: &Path) -> Result<(u64, String)> {
@@ -367,22 +349,16 @@ fn restrict(path: &Path) -> Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::io("cannot set permissions of", path))
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 /// The live files of a catalog's newest snapshot.
-struct List {
+pub(crate) struct List {
     instance: String,
     snapshot: u64,
     databases: Vec<Contents>,
-    files: Vec<Part>,
+    pub files: Vec<Part>,
 }
 
 impl List {
-    fn read(catalog: &Path) -> Result<Self> {
+    pub fn read(catalog: &Path) -> Result<Self> {
         let connection = Connection::open_with_flags(catalog, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let instance = connection.query_row("SELECT value FROM tw_meta WHERE key = 'instance_id'", [], |r| r.get(0))?;
         let snapshot = connection.query_row("SELECT max(snapshot_id) FROM ducklake_snapshot", [], |r| r.get(0))?;
@@ -461,12 +437,7 @@ pub fn verify(folder: &Path, progress: &Progress) -> Result<Manifest> {
     }
     for file in &manifest.files {
         let path = folder.join("data").join(&file.path);
-        let (mut crc, mut bytes) = (0, 0);
-        each_block(&path, |block| {
-            (crc, bytes) = (crc32c::crc32c_append(crc, block), bytes + block.len() as u64);
-            Ok(())
-        })?;
-        check_part(file, &path, bytes, crc)?;
+        check_part(file, &path, checksum(&path)?)?;
         progress.passed(file);
     }
     Ok(manifest)

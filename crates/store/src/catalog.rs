@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::layout::{FORMAT_VERSION, Layout};
 use crate::log::LogId;
@@ -64,16 +65,16 @@ fn connect(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Of the files that SQLite keeps of one database.
+const SQLITE_SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
+
 /// Group may read, others may not: readers may belong to another account.
 fn restrict(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        let file = Path::new(&name);
+    for file in SQLITE_SUFFIXES.map(|suffix| durable::with_suffix(path, suffix)) {
         if file.exists() {
-            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o640))
-                .map_err(Error::io("cannot set permissions of", file))?;
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640))
+                .map_err(Error::io("cannot set permissions of", &file))?;
         }
     }
     Ok(())
@@ -83,7 +84,7 @@ fn has_table(connection: &Connection, name: &str) -> Result<bool> {
     Ok(connection.query_row("SELECT count(*) FROM sqlite_master WHERE name = ?", [name], |r| r.get::<_, i64>(0))? > 0)
 }
 
-fn meta(connection: &Connection, key: &str) -> Result<String> {
+pub(crate) fn meta(connection: &Connection, key: &str) -> Result<String> {
     Ok(connection.query_row("SELECT value FROM tw_meta WHERE key = ?", [key], |r| r.get(0))?)
 }
 

@@ -1,16 +1,16 @@
 //! What is wrong with a folder and what to do about it; changes nothing, also while a server runs on it.
 
 use std::fs;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::backup::check_database;
+use crate::backup::{KEY, List, check_database, check_part};
 use crate::catalog;
 use crate::durable;
-use crate::layout::{FORMAT_VERSION, Layout, RESTORING};
+use crate::file::checksum;
+use crate::layout::{FORMAT_VERSION, FolderLock, Layout, RESTORING};
 use crate::log;
 
 /// Free space below which the doctor warns, whatever the settings say.
@@ -67,8 +67,9 @@ pub fn examine(root: &Path, deep: bool, now_us: i64) -> Vec<Finding> {
         let catalog = Connection::open_with_flags(layout.catalog(), OpenFlags::SQLITE_OPEN_READ_ONLY);
         match catalog {
             Ok(catalog) => {
+                format(&catalog, &mut found);
                 clock(&catalog, now_us, &mut found);
-                files(&layout, &catalog, deep, &mut found);
+                files(&layout, deep, &mut found);
                 log_of(&layout, &catalog, is_running, &mut found);
             }
             Err(error) => found.push(bad("catalog", error.to_string(), "run this as the server's account")),
@@ -78,30 +79,24 @@ pub fn examine(root: &Path, deep: bool, now_us: i64) -> Vec<Finding> {
 }
 
 /// Whether a server holds the folder.
-#[expect(unsafe_code, reason = "flock has no safe binding in the tree")]
 fn folder(layout: &Layout, found: &mut Vec<Finding>) -> bool {
-    let path = layout.root.join("LOCK");
-    let holder = fs::read_to_string(&path).unwrap_or_default();
-    let is_held = fs::File::open(&path).is_ok_and(|file| {
-        // SAFETY: the descriptor is open for the call; the function touches no memory of ours
-        unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) != 0 }
-    });
+    let holder = FolderLock::holder(&layout.root);
     if layout.root.join(RESTORING).exists() {
         let text = format!("{} is half restored", layout.root.display());
         found.push(bad("folder", text, "run `tidewater restore` into it again"));
-    } else if is_held {
-        found.push(fine("folder", format!("{}, held by {}", layout.root.display(), holder.trim())));
+    } else if let Some(holder) = &holder {
+        found.push(fine("folder", format!("{}, held by {holder}", layout.root.display())));
     } else {
         found.push(fine("folder", format!("{}, no server runs on it", layout.root.display())));
     }
-    is_held
+    holder.is_some()
 }
 
 fn permissions(layout: &Layout, found: &mut Vec<Finding>) {
     let root = &layout.root;
     let wanted = [
         (layout.server_db(), 0o600),
-        (root.join("token-key"), 0o600),
+        (root.join(KEY), 0o600),
         (root.join("admin-token"), 0o600),
         (layout.log(), 0o700),
         (layout.tmp(), 0o700),
@@ -166,21 +161,20 @@ fn catalogs(layout: &Layout, now_us: i64, found: &mut Vec<Finding>) -> bool {
             Err(error) => bad("server.sqlite", error.to_string(), "take tokens, policies and queries from a backup"),
         });
     }
-    if is_whole {
-        let version = Connection::open_with_flags(layout.catalog(), OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|c| {
-            c.query_row("SELECT value FROM tw_meta WHERE key = 'format_version'", [], |r| r.get::<_, String>(0))
-        });
-        found.push(match version.as_deref().map(str::parse::<u64>) {
-            Ok(Ok(version)) if version <= FORMAT_VERSION => fine("format", format!("version {version}")),
-            Ok(Ok(version)) => bad(
-                "format",
-                format!("version {version}; this program knows up to {FORMAT_VERSION}"),
-                "use the newer program",
-            ),
-            _ => bad("format", "the catalog names none", "this is no catalog of Tidewater"),
-        });
-    }
     is_whole
+}
+
+fn format(catalog: &Connection, found: &mut Vec<Finding>) {
+    let version = catalog::meta(catalog, "format_version").ok().and_then(|text| text.parse::<u64>().ok());
+    found.push(match version {
+        Some(version) if version <= FORMAT_VERSION => fine("format", format!("version {version}")),
+        Some(version) => bad(
+            "format",
+            format!("version {version}; this program knows up to {FORMAT_VERSION}"),
+            "use the newer program",
+        ),
+        None => bad("format", "the catalog names none", "this is no catalog of Tidewater"),
+    });
 }
 
 fn clock(catalog: &Connection, now_us: i64, found: &mut Vec<Finding>) {
@@ -197,37 +191,25 @@ fn clock(catalog: &Connection, now_us: i64, found: &mut Vec<Finding>) {
     });
 }
 
-fn files(layout: &Layout, catalog: &Connection, deep: bool, found: &mut Vec<Finding>) {
-    let listed = catalog
-        .prepare(
-            "SELECT s.path || t.path || f.path, f.file_size_bytes, w.crc32c FROM ducklake_data_file f
-             JOIN tw_file w USING (data_file_id)
-             JOIN ducklake_table t ON t.table_id = f.table_id AND t.end_snapshot IS NULL
-             JOIN ducklake_schema s ON s.schema_id = t.schema_id AND s.end_snapshot IS NULL
-             WHERE f.end_snapshot IS NULL",
-        )
-        .and_then(|mut statement| {
-            let rows =
-                statement.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, u64>(1)?, r.get::<_, u32>(2)?)))?;
-            rows.collect::<Result<Vec<_>, _>>()
-        });
-    let listed = match listed {
-        Ok(listed) => listed,
+fn files(layout: &Layout, deep: bool, found: &mut Vec<Finding>) {
+    let listed = match List::read(&layout.catalog()) {
+        Ok(listed) => listed.files,
         Err(error) => return found.push(bad("files", error.to_string(), "run `tidewater repair catalog`")),
     };
     let mut wrong = Vec::new();
-    for (path, bytes, crc) in &listed {
-        let full = layout.data().join(path);
-        match fs::metadata(&full) {
-            Ok(metadata) if metadata.len() != *bytes => {
-                wrong.push(format!("{path} has {} bytes instead of {bytes}", metadata.len()))
+    for file in &listed {
+        let path = layout.data().join(&file.path);
+        let checked = match fs::metadata(&path) {
+            Ok(metadata) if metadata.len() != file.bytes => {
+                Err(format!("{} has {} bytes instead of {}", file.path, metadata.len(), file.bytes))
             }
-            Ok(_) if deep && fs::read(&full).map(|b| crc32c::crc32c(&b)).ok() != Some(*crc) => {
-                wrong.push(format!("{path} does not fit its checksum"));
+            Ok(_) if deep => {
+                checksum(&path).and_then(|found| check_part(file, &path, found)).map_err(|e| e.to_string())
             }
-            Ok(_) => {}
-            Err(error) => wrong.push(format!("{path}: {error}")),
-        }
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("{}: {error}", file.path)),
+        };
+        wrong.extend(checked.err());
     }
     let read = if deep { "read against their checksums" } else { "there with the right lengths" };
     found.push(match wrong.is_empty() {

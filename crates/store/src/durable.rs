@@ -63,9 +63,7 @@ pub struct NewFile {
 impl NewFile {
     /// Starts `target` under a temporary name beside it (`.tmp` appended, so no reader's glob sees it).
     pub fn create(target: PathBuf, mode: u32) -> Result<Self> {
-        let mut temporary = target.clone().into_os_string();
-        temporary.push(".tmp");
-        let temporary = PathBuf::from(temporary);
+        let temporary = with_suffix(&target, ".tmp");
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -103,6 +101,13 @@ impl Drop for NewFile {
             let _ = fs::remove_file(&self.temporary);
         }
     }
+}
+
+/// The path with something behind its last name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// Writes a small file whole and durably.

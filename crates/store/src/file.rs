@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -95,6 +95,31 @@ pub fn write(
 fn bounds(key: &crate::seal::Ranked, rows: &[u32]) -> StringBounds {
     let (nulls, min_max) = key.bounds(rows);
     string_bounds(key.column, nulls, min_max.map(|(min, max)| (min.to_owned(), max.to_owned())))
+}
+
+/// Bytes that are read in one go.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// Hands a file over a block at a time.
+pub(crate) fn each_block(path: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut file = File::open(path).map_err(Error::io("cannot open", path))?;
+    let mut block = vec![0; BLOCK_BYTES];
+    loop {
+        match file.read(&mut block).map_err(Error::io("cannot read", path))? {
+            0 => return Ok(()),
+            read => each(&block[..read])?,
+        }
+    }
+}
+
+/// Length and crc32c of a file as it lies on the disk.
+pub(crate) fn checksum(path: &Path) -> Result<(u64, u32)> {
+    let (mut bytes, mut crc) = (0, 0);
+    each_block(path, |block| {
+        (bytes, crc) = (bytes + block.len() as u64, crc32c::crc32c_append(crc, block));
+        Ok(())
+    })?;
+    Ok((bytes, crc))
 }
 
 /// A name, without `.parquet`, that no file has, below `folder`, which is empty or ends in `/`.

@@ -131,7 +131,6 @@ pub struct FolderLock {
 impl FolderLock {
     /// # Errors
     /// [`Error::InUse`] names the holder when another process has the folder.
-    #[expect(unsafe_code, reason = "flock has no safe binding in the tree")]
     pub fn acquire(root: &Path) -> Result<Self> {
         let path = root.join("LOCK");
         let mut file = OpenOptions::new()
@@ -142,8 +141,7 @@ impl FolderLock {
             .mode(0o640)
             .open(&path)
             .map_err(Error::io("cannot open", &path))?;
-        // SAFETY: the descriptor is open for the call; the function touches no memory of ours
-        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+        if !lock(&file, libc::LOCK_EX) {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);
             return Err(Error::InUse { path: root.to_owned(), holder: holder.trim().to_owned() });
@@ -153,6 +151,24 @@ impl FolderLock {
         write!(file, "process {} on {}", std::process::id(), host.trim()).map_err(Error::io("cannot write", &path))?;
         Ok(Self { _file: file })
     }
+
+    /// Who holds the folder now, if somebody does.
+    pub fn holder(root: &Path) -> Option<String> {
+        let mut file = File::open(root.join("LOCK")).ok()?;
+        if lock(&file, libc::LOCK_SH) {
+            return None;
+        }
+        let mut holder = String::new();
+        let _ = file.read_to_string(&mut holder);
+        Some(holder.trim().to_owned())
+    }
+}
+
+/// Takes a lock on an open file, if nobody's is in the way.
+#[expect(unsafe_code, reason = "flock has no safe binding in the tree")]
+fn lock(file: &File, how: libc::c_int) -> bool {
+    // SAFETY: the descriptor is open for the call; the function touches no memory of ours
+    unsafe { libc::flock(file.as_raw_fd(), how | libc::LOCK_NB) == 0 }
 }
 
 #[cfg(test)]

@@ -1,19 +1,13 @@
 //! Reads live files again, at a low rate, against the checksum that was taken when they were written:
 //! a disk that rots is noticed while another copy may still exist.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
 use model::TableId;
 
 use crate::error::{Error, Result};
+use crate::file::checksum;
 use crate::flush::table_folder;
 use crate::shared::Counters;
 use crate::store::Store;
-
-/// Bytes that are read in one go.
-const BLOCK_BYTES: usize = 1 << 20;
 
 /// Where the scrub stands.
 #[derive(Debug)]
@@ -67,8 +61,8 @@ impl Scrub {
             let found = checksum(&path);
             Counters::add(&store.shared().counters.scrubbed_bytes, file.bytes);
             let fault = match found {
-                Ok(crc) if crc == file.crc32c => continue,
-                Ok(crc) => format!("its checksum is {crc:08x} and was {:08x}", file.crc32c),
+                Ok((_, crc)) if crc == file.crc32c => continue,
+                Ok((_, crc)) => format!("its checksum is {crc:08x} and was {:08x}", file.crc32c),
                 Err(error) => error.to_string(),
             };
             store.shared().compaction.lock().quarantined.insert(file.id);
@@ -77,17 +71,5 @@ impl Scrub {
             return Err(Error::Inconsistent(format!("file {path} of {table:?} is damaged: {fault}")));
         }
         Ok(())
-    }
-}
-
-fn checksum(path: &Path) -> Result<u32> {
-    let mut file = File::open(path).map_err(Error::io("cannot open", path))?;
-    let mut block = vec![0; BLOCK_BYTES];
-    let mut crc = 0;
-    loop {
-        match file.read(&mut block).map_err(Error::io("cannot read", path))? {
-            0 => return Ok(crc),
-            read => crc = crc32c::crc32c_append(crc, &block[..read]),
-        }
     }
 }

@@ -23,7 +23,7 @@ use crate::sequencer::{Sequencer, apply_part};
 use crate::shared::{Counters, Shared};
 use crate::side::SideLog;
 use crate::view::View;
-use crate::{backup, durable, failpoint, record};
+use crate::{durable, failpoint, record};
 
 /// Later than any snapshot that was made until now (microseconds).
 const SOON_US: i64 = 60_000_000;
@@ -48,7 +48,8 @@ pub struct Store {
     /// Integer columns that writes cannot make floats, and why; one write at a time tries.
     pub(crate) unwidened: Mutex<HashMap<(TableId, ColumnId), String>>,
     stopped: RwLock<Option<Stopped>>,
-    pub(crate) backing_up: backup::Running,
+    /// Held by the backup that is on its way.
+    pub(crate) backing_up: Mutex<()>,
     /// The snapshot that the rolling copy of the catalog holds.
     copied: Mutex<u64>,
     _lock: FolderLock,
@@ -109,7 +110,7 @@ impl Store {
             clock_offset_us,
             unwidened: Mutex::default(),
             stopped: RwLock::new(None),
-            backing_up: backup::Running::default(),
+            backing_up: Mutex::default(),
             copied: Mutex::new(u64::MAX),
             _lock: lock,
         };

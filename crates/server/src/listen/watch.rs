@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -241,7 +240,7 @@ pub fn paced(body: Body, patience: Duration) -> Body {
     }
     let began = Instant::now();
     let alarm = Box::pin(sleep_until(began + patience));
-    Body::new(Paced { body, began, patience, received: 0, alarm }.map_err(axum::Error::new))
+    Body::new(Paced { body, began, patience, received: 0, alarm })
 }
 
 impl HttpBody for Paced {

@@ -29,29 +29,22 @@ pub(crate) fn begin_anew(layout: &Layout) -> Result<()> {
     tx.execute_batch("DELETE FROM tw_lock; DELETE FROM ducklake_files_scheduled_for_deletion;")?;
     // the backup holds the files of its newest snapshot alone
     let newest = "(SELECT max(snapshot_id) FROM ducklake_snapshot)";
-    for table in ["snapshot", "snapshot_changes"] {
-        tx.execute(&format!("DELETE FROM ducklake_{table} WHERE snapshot_id < {newest}"), [])?;
-    }
+    tx.execute(&format!("DELETE FROM ducklake_snapshot WHERE snapshot_id < {newest}"), [])?;
+    tx.execute("DELETE FROM ducklake_snapshot_changes", [])?;
     let ended = "(SELECT data_file_id FROM ducklake_data_file WHERE end_snapshot IS NOT NULL)";
     for table in ["ducklake_file_column_stats", "tw_file", "ducklake_data_file"] {
         tx.execute(&format!("DELETE FROM {table} WHERE data_file_id IN {ended}"), [])?;
     }
     tx.execute("DELETE FROM ducklake_column WHERE end_snapshot IS NOT NULL", [])?;
     tx.execute(
-        "INSERT INTO ducklake_snapshot SELECT snapshot_id + ?1, snapshot_time, schema_version, next_catalog_id + ?1,
-         next_file_id + ?1 FROM ducklake_snapshot WHERE snapshot_id = (SELECT max(snapshot_id) FROM ducklake_snapshot)",
+        "UPDATE ducklake_snapshot SET snapshot_id = snapshot_id + ?1, next_catalog_id = next_catalog_id + ?1,
+         next_file_id = next_file_id + ?1",
         [AHEAD],
     )?;
-    let changes =
-        "INSERT INTO ducklake_snapshot_changes SELECT max(snapshot_id), '', NULL, NULL, NULL FROM ducklake_snapshot";
-    tx.execute(changes, [])?;
     tx.execute(
-        "DELETE FROM ducklake_snapshot WHERE snapshot_id < (SELECT max(snapshot_id) FROM ducklake_snapshot)",
+        "INSERT INTO ducklake_snapshot_changes SELECT snapshot_id, '', NULL, NULL, NULL FROM ducklake_snapshot",
         [],
     )?;
-    let gone =
-        "DELETE FROM ducklake_snapshot_changes WHERE snapshot_id NOT IN (SELECT snapshot_id FROM ducklake_snapshot)";
-    tx.execute(gone, [])?;
     tx.commit()?;
     super::Lake::new(connection).leave(std::time::Duration::from_secs(5))
 }
@@ -110,15 +103,9 @@ pub(crate) fn repair(layout: &Layout, now_us: i64) -> Result<CatalogRepair> {
                 copy.display()
             ))
         })?;
-        let mut name = catalog.clone().into_os_string();
-        name.push(format!(".damaged-{now_us}"));
-        let aside = PathBuf::from(name);
-        for suffix in ["", "-wal", "-shm"] {
-            let [from, to] = [&catalog, &aside].map(|path| {
-                let mut name = path.clone().into_os_string();
-                name.push(suffix);
-                PathBuf::from(name)
-            });
+        let aside = durable::with_suffix(&catalog, &format!(".damaged-{now_us}"));
+        for suffix in super::SQLITE_SUFFIXES {
+            let [from, to] = [&catalog, &aside].map(|path| durable::with_suffix(path, suffix));
             if from.exists() {
                 durable::rename(&from, &to)?;
                 report.kept.push(to);
