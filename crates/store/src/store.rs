@@ -47,6 +47,8 @@ pub struct Store {
     pub(crate) clock_offset_us: Mutex<i64>,
     /// Integer columns that writes cannot make floats, and why; one write at a time tries.
     pub(crate) unwidened: Mutex<HashMap<(TableId, ColumnId), String>>,
+    /// What the write service starts from, until it has started.
+    start: Mutex<Option<Start>>,
     stopped: RwLock<Option<Stopped>>,
     /// Held by the backup that is on its way.
     pub(crate) backing_up: Mutex<()>,
@@ -61,7 +63,7 @@ enum Stopped {
     /// Only `tidewater repair log` helps.
     Damaged(String),
     /// Tried again by [`Store::tend`].
-    NotYet { reason: String, start: Box<Start> },
+    NotYet(String),
 }
 
 /// What the write service starts from.
@@ -109,6 +111,7 @@ impl Store {
             queries,
             clock_offset_us,
             unwidened: Mutex::default(),
+            start: Mutex::default(),
             stopped: RwLock::new(None),
             backing_up: Mutex::default(),
             copied: Mutex::new(u64::MAX),
@@ -120,39 +123,43 @@ impl Store {
         }
         let last_lsn = loaded.last_lsn.max(side.last_lsn);
         flusher.resume_side(SideLog::resume(side));
-        store.start_writing(Box::new(Start { recovered, last_lsn, flusher }))?;
+        *store.start.lock() = Some(Start { recovered, last_lsn, flusher });
+        if let Err(error) = store.start_writing() {
+            tracing::error!(%error, "the write service has not started; tried again every second, reads go on");
+        }
         Ok(store)
     }
 
-    /// Starts the write service, or remembers why it could not be: reads go on.
-    fn start_writing(&self, start: Box<Start>) -> Result<()> {
+    /// Starts the write service where it has not started. Until it has, [`Store::trouble`] says why not: the last
+    /// failure stands while the next try is on its way.
+    fn start_writing(&self) -> Result<()> {
+        let mut start = self.start.lock();
+        let Some(from) = start.as_ref() else { return Ok(()) };
+        let sequencer = self.start_log(from).inspect_err(|error| {
+            *self.stopped.write() = Some(Stopped::NotYet(error.to_string()));
+        })?;
+        *self.sequencer.lock() = Some(sequencer);
+        *self.flusher.lock() = start.take().map(|start| start.flusher);
+        *self.stopped.write() = None;
+        Ok(())
+    }
+
+    /// Opens the log behind what was recovered, and starts its threads.
+    fn start_log(&self, from: &Start) -> Result<Sequencer> {
         let shared = &self.shared;
         let open = || {
             failpoint::check("start", "log")?;
             let reserve = shared.config.min_free_bytes;
-            LogWriter::open(shared.layout.log(), shared.log_id, &start.recovered, reserve)
+            LogWriter::open(shared.layout.log(), shared.log_id, &from.recovered, reserve)
         };
-        let log = match open().or_else(|error| if shared.give_up_ballast(&error) { open() } else { Err(error) }) {
-            Ok(log) => log,
-            Err(error) => {
-                let mut stopped = self.stopped.write();
-                if stopped.is_none() {
-                    tracing::error!(%error, "the write service has not started; tried again every second, reads go on");
-                }
-                *stopped = Some(Stopped::NotYet { reason: error.to_string(), start });
-                return Ok(());
-            }
-        };
-        let Start { recovered, last_lsn, flusher } = *start;
+        let log = open().or_else(|error| if shared.give_up_ballast(&error) { open() } else { Err(error) })?;
         // INV-6: an LSN is never given twice, even if the log that survived is older than the files
-        let last = recovered.last_lsn.max(last_lsn);
+        let last = from.recovered.last_lsn.max(from.last_lsn);
         shared.publish(|view| view.published = view.published.max(Lsn(last)));
         shared.set_durable(last);
         shared.log_bytes.store(log.bytes(), Ordering::Relaxed);
-        shared.needed_lsn.store(flusher.needed().0, Ordering::Relaxed);
-        *self.sequencer.lock() = Some(Sequencer::start(log, Lsn(last + 1), shared)?);
-        *self.flusher.lock() = Some(flusher);
-        Ok(())
+        shared.needed_lsn.store(from.flusher.needed().0, Ordering::Relaxed);
+        Sequencer::start(log, Lsn(last + 1), shared)
     }
 
     /// The newest View.
@@ -192,7 +199,7 @@ impl Store {
     pub fn trouble(&self) -> Option<String> {
         self.stopped.read().as_ref().map(|stopped| match stopped {
             Stopped::Damaged(damage) => format!("the log is damaged, rows not yet in files are missing: {damage}"),
-            Stopped::NotYet { reason, .. } => format!("the write service has not started: {reason}"),
+            Stopped::NotYet(reason) => format!("the write service has not started: {reason}"),
         })
     }
 
@@ -343,16 +350,9 @@ impl Store {
     /// # Errors
     /// The write service still cannot start.
     pub fn tend(&self) -> Result<()> {
-        // taken in a statement of its own: the start takes the lock again
-        let waiting = self.stopped.write().take_if(|s| matches!(s, Stopped::NotYet { .. }));
-        if let Some(Stopped::NotYet { start, .. }) = waiting {
-            self.start_writing(start)?;
-            match &*self.stopped.read() {
-                Some(Stopped::NotYet { reason, .. }) => {
-                    return Err(Error::WritesUnavailable(format!("the write service has not started: {reason}")));
-                }
-                _ => tracing::info!("the write service has started"),
-            }
+        if self.start.lock().is_some() {
+            self.start_writing()?;
+            tracing::info!("the write service has started");
         }
         self.free_log();
         if self.shared.log_full.load(Ordering::Relaxed) || self.shared.check_disk().is_err() {
@@ -381,7 +381,7 @@ impl Store {
             Some(Stopped::Damaged(damage)) => Err(Error::WritesUnavailable(format!(
                 "the log is damaged: {damage}; stop the server and run `tidewater repair log`"
             ))),
-            Some(Stopped::NotYet { reason, .. }) => {
+            Some(Stopped::NotYet(reason)) => {
                 Err(Error::WritesUnavailable(format!("{reason}; tried again every second")))
             }
         }

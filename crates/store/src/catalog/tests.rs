@@ -396,6 +396,22 @@ fn the_reserve_on_disk_is_held_given_up_and_taken_again() {
 }
 
 #[test]
+fn while_writes_wait_to_start_nobody_hears_that_all_is_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    // no disk leaves so much free: each try to open the log fails
+    config.min_free_bytes = u64::MAX / 2;
+    let store = Store::open(config, Arc::new(ManualClock::at(NOW))).unwrap();
+    std::thread::scope(|scope| {
+        let tries = scope.spawn(|| (0..500).all(|_| store.tend().is_err()));
+        while !tries.is_finished() {
+            assert!(store.trouble().is_some(), "it has not started, and nobody knows why");
+        }
+        assert!(tries.join().unwrap());
+    });
+}
+
+#[test]
 fn process_mode_is_synced_every_100_ms_also_under_load() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path());
