@@ -7,6 +7,11 @@ pub fn bytes16() -> [u8; 16] {
     bytes
 }
 
+/// One random byte.
+pub fn byte() -> u8 {
+    bytes16()[0]
+}
+
 /// A random UUID as text.
 pub fn uuid() -> String {
     uuid::Builder::from_random_bytes(bytes16()).into_uuid().to_string()

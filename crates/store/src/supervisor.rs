@@ -1,5 +1,6 @@
 //! Background tasks under one supervisor. A task is a plain `run_once(now)`: its error or panic is
-//! logged and counted, it is tried again after 1, 2, 4 … 60 s, and no other task notices.
+//! logged and counted, it is tried again after 1, 2, 4 … 60 s, and no other task notices. Each of these pauses is cut by
+//! up to a tenth at random: what failed together does not come back together.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use model::Clock;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
-use crate::failpoint;
+use crate::{failpoint, random};
 
 /// How often a task's thread looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
@@ -24,6 +25,11 @@ pub fn backoff_us(failures: u32) -> i64 {
         0 => 0,
         n => (FIRST_BACKOFF_US << (n - 1).min(6)).min(MAX_BACKOFF_US),
     }
+}
+
+/// A pause cut by up to a tenth, by a random number.
+fn jittered_us(pause_us: i64, random: u8) -> i64 {
+    pause_us - pause_us / 10 * i64::from(random) / i64::from(u8::MAX)
 }
 
 /// What `/api/v1/jobs` shows of a task. Instants and durations are in microseconds.
@@ -100,7 +106,7 @@ impl Status {
                 let times = self.consecutive_errors;
                 tracing::error!(task = self.name, error, times, "a background task failed; it is tried again");
                 self.last_error = Some(error);
-                self.next_run_us = Some(now_us + self.backoff_us());
+                self.next_run_us = Some(now_us + jittered_us(self.backoff_us(), random::byte()));
             }
         }
     }
@@ -253,7 +259,8 @@ mod tests {
         let mut now = 0;
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
             status.ended(Err("no".into()), now, now);
-            assert_eq!(status.next_run_us, Some(now + pause * 1_000_000));
+            let waits = status.next_run_us.unwrap() - now;
+            assert!((pause * 900_000..=pause * 1_000_000).contains(&waits), "{waits} µs of {pause} s");
             assert_eq!((status.state(), status.backoff_us()), ("backoff", pause * 1_000_000));
             now += pause * 1_000_000;
         }
@@ -262,6 +269,20 @@ mod tests {
         assert_eq!((status.consecutive_errors, status.last_error.clone(), status.state()), (0, None, "idle"));
         assert_eq!((status.next_run_us, status.duration_us), (Some(now + 5_000_007), 7));
         assert!(!status.never_worked());
+    }
+
+    #[test]
+    fn a_pause_is_cut_by_up_to_a_tenth() {
+        let pauses: Vec<i64> = (0..=u8::MAX).map(|n| jittered_us(60_000_000, n)).collect();
+        assert_eq!((pauses[0], pauses[255]), (60_000_000, 54_000_000));
+        assert!(pauses.is_sorted_by(|a, b| a > b), "each number is a pause of its own");
+        let mut status = Status::new("t", 1_000_000, 0);
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..100 {
+            status.ended(Err("no".into()), 0, 0);
+            seen.insert(status.next_run_us);
+        }
+        assert!(seen.len() > 20, "{} pauses", seen.len());
     }
 
     #[test]
