@@ -35,6 +35,11 @@ pub enum What {
     Cache,
     /// Two hundred heavy GROUP BYs beside writes
     Heavy,
+    /// A backup of many GiB while writes go on, its check and its way back
+    Backup {
+        #[arg(long, default_value_t = 10)]
+        gib: u64,
+    },
     /// The fourteen queries by one client and by ten
     Mix {
         #[arg(long, default_value_t = 60)]
@@ -68,6 +73,7 @@ pub fn run(what: &What) -> Result<()> {
         What::Pool => crate::admission::pool(),
         What::Cache => crate::admission::cache(),
         What::Heavy => crate::load::heavy(),
+        What::Backup { gib } => crate::backup::run(*gib),
         What::Mix { seconds } => crate::load::mix(*seconds),
     }
 }
@@ -322,10 +328,15 @@ impl Server {
     }
 
     pub(crate) fn memory_mib(&self, what: &str) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|l| l.starts_with(what)).with_context(|| format!("no {what}"))?;
-        Ok(line.split_whitespace().nth(1).context("no value")?.parse::<u64>()? >> 10)
+        memory_mib(self.child.id(), what)
     }
+}
+
+/// A line of a process' status: `VmRSS:`, `VmHWM:`.
+pub(crate) fn memory_mib(pid: u32, what: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|l| l.starts_with(what)).with_context(|| format!("no {what}"))?;
+    Ok(line.split_whitespace().nth(1).context("no value")?.parse::<u64>()? >> 10)
 }
 
 impl Drop for Server {

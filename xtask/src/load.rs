@@ -38,6 +38,13 @@ impl Small {
         Ok(group)
     }
 
+    /// The most memory that it ever held, page cache included.
+    fn most_bytes(&self) -> Result<u64> {
+        let files = ["memory.max_usage_in_bytes", "memory.peak"].map(|name| self.0.join(name));
+        let file = files.iter().find(|f| f.exists()).context("the system tells no peak of a control group")?;
+        Ok(std::fs::read_to_string(file)?.trim().parse()?)
+    }
+
     /// What starts a program in it, on one CPU.
     fn prefix(&self) -> Vec<String> {
         let script = format!("echo $$ > {}/cgroup.procs && exec taskset -c 0 \"$0\" \"$@\"", self.0.display());
@@ -110,6 +117,22 @@ fn client(address: &str, id: usize, stop: &AtomicBool, seen: &Seen) -> u64 {
         }
     }
     seq
+}
+
+/// `cargo xtask torture door`: the corpora of the door's tests, one server at a time.
+pub fn door(small: bool) -> Result<()> {
+    let group = if small { Some(Small::new()?) } else { None };
+    let mut command = crate::cargo_test();
+    command.args(["--test", "all", "--", "--test-threads=1", "door::"]);
+    command.env("TW_TEST_PYTHON", crate::python_environment()?);
+    if let Some(Small(folder)) = &group {
+        command.env("TW_TEST_CGROUP", folder);
+    }
+    crate::run(&mut command)?;
+    if let Some(group) = &group {
+        println!("most memory of the group: {} MiB of {}", group.most_bytes()? >> 20, SMALL_BYTES >> 20);
+    }
+    Ok(())
 }
 
 /// `cargo xtask torture load`: so many connections, seven writes to three queries, for some minutes.

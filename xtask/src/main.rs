@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod admission;
+mod backup;
 mod bench;
 mod check;
 mod dist;
@@ -61,6 +62,12 @@ enum Torture {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Slow, half-open, oversize and malformed requests
+    Door {
+        /// In a control group of 512 MiB, on one CPU (needs root)
+        #[arg(long)]
+        small: bool,
+    },
     /// Many connections that write and query at once
     Load {
         #[arg(long, default_value_t = 1.0)]
@@ -79,6 +86,7 @@ fn main() -> Result<()> {
         Task::Check => check::run(),
         Task::Bench { what } => bench::run(&what),
         Task::Torture { what: Torture::Kill { cycles, seed } } => torture_kill(cycles, seed),
+        Task::Torture { what: Torture::Door { small } } => load::door(small),
         Task::Torture { what: Torture::Load { minutes, connections, small } } => load::run(minutes, connections, small),
         Task::Dist => dist::run(),
     }
@@ -115,7 +123,7 @@ pub fn cargo() -> Command {
 }
 
 /// cargo on all product packages, with assertions on in our own code alone.
-fn cargo_test() -> Command {
+pub fn cargo_test() -> Command {
     let mut command = cargo();
     command.args(["test", "--release", "--no-fail-fast"]);
     PACKAGES.iter().for_each(|p| {

@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Upper ends of the buckets in microseconds: 1, 2.5 and 5 of each power of ten; beyond the last is one more.
-pub const BOUNDS_US: [u64; 20] = [
+/// Upper ends of the buckets in microseconds, mostly 1, 2.5 and 5 of each power of ten; beyond the last is one more.
+pub const BOUNDS_US: [u64; 22] = [
+    1,
+    5,
     10,
     25,
     50,
@@ -31,7 +33,7 @@ pub const BOUNDS_US: [u64; 20] = [
 #[derive(Debug, Default)]
 pub struct Histogram {
     counts: [AtomicU64; BOUNDS_US.len() + 1],
-    sum_us: AtomicU64,
+    sum_ns: AtomicU64,
 }
 
 /// A histogram at one instant.
@@ -39,15 +41,15 @@ pub struct Histogram {
 pub struct Seen {
     /// Of each bucket alone; the last is beyond every bound.
     pub counts: [u64; BOUNDS_US.len() + 1],
-    pub sum_us: u64,
+    pub sum_ns: u64,
 }
 
 impl Histogram {
     pub fn note(&self, took: Duration) {
-        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_US.partition_point(|bound| *bound * 1_000 < ns);
         self.counts[bucket].fetch_add(1, Relaxed);
-        self.sum_us.fetch_add(us, Relaxed);
+        self.sum_ns.fetch_add(ns, Relaxed);
     }
 
     /// Notes the time since `began`.
@@ -57,7 +59,7 @@ impl Histogram {
 
     pub fn seen(&self) -> Seen {
         let counts = std::array::from_fn(|i| self.counts[i].load(Relaxed));
-        Seen { counts, sum_us: self.sum_us.load(Relaxed) }
+        Seen { counts, sum_ns: self.sum_ns.load(Relaxed) }
     }
 }
 
@@ -68,7 +70,7 @@ impl Seen {
 
     /// Microseconds; zero when nothing was noted.
     pub fn average_us(&self) -> f64 {
-        self.sum_us as f64 / self.count().max(1) as f64
+        self.sum_ns as f64 / 1e3 / self.count().max(1) as f64
     }
 
     /// The upper end of the bucket in which a share (0 to 1) of all durations ends, in microseconds.
@@ -88,6 +90,8 @@ impl Seen {
 /// The steps of writes and queries whose times are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
+    /// Whose token a request carries.
+    Verify,
     /// Bytes to rows, decompression included.
     Decode,
     /// A request in the queue of the log.
@@ -110,7 +114,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Stage; 10] = [
+    pub const ALL: [Stage; 11] = [
+        Stage::Verify,
         Stage::Decode,
         Stage::LogWait,
         Stage::Sync,
@@ -125,6 +130,7 @@ impl Stage {
 
     pub const fn as_str(self) -> &'static str {
         match self {
+            Stage::Verify => "verify",
             Stage::Decode => "decode",
             Stage::LogWait => "log_wait",
             Stage::Sync => "sync",
@@ -156,13 +162,13 @@ mod tests {
     #[test]
     fn a_duration_falls_into_the_bucket_whose_end_it_does_not_pass() {
         let histogram = Histogram::default();
-        for us in [0, 10, 11, 300_000_000, 300_000_001] {
-            histogram.note(Duration::from_micros(us));
+        for ns in [0, 1_000, 1_001, 300_000_000_000, 300_000_000_001] {
+            histogram.note(Duration::from_nanos(ns));
         }
         let seen = histogram.seen();
-        assert_eq!((seen.counts[0], seen.counts[1], seen.counts[19], seen.counts[20]), (2, 1, 1, 1));
-        assert_eq!((seen.count(), seen.sum_us), (5, 600_000_022));
-        assert_eq!((seen.quantile_us(0.4), seen.quantile_us(0.5), seen.quantile_us(1.0)), (10, 25, u64::MAX));
+        assert_eq!((seen.counts[0], seen.counts[1], seen.counts[21], seen.counts[22]), (2, 1, 1, 1));
+        assert_eq!((seen.count(), seen.sum_ns), (5, 600_000_002_002));
+        assert_eq!((seen.quantile_us(0.4), seen.quantile_us(0.5), seen.quantile_us(1.0)), (1, 5, u64::MAX));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use model::lru::{Counts, Lru};
-use model::{Access, Code, Permission, limits};
+use model::{Access, Code, Permission, Stage, limits};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -347,7 +347,10 @@ pub async fn identify(
         Err(ApiError::new(code, text))
     };
     let Some(text) = token(headers, query) else { return failed(Code::Unauthorized, "Authentication required") };
-    match state.auth.verify(&text, from, state.clock.now_us()).await {
+    let began = Instant::now();
+    let verified = state.auth.verify(&text, from, state.clock.now_us()).await;
+    state.store.shared().stages.of(Stage::Verify).since(began);
+    match verified {
         Ok(token) => Ok(token),
         Err(Denied::Wrong(why)) => failed(Code::Unauthorized, why),
         Err(Denied::TooOften) => {

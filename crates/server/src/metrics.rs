@@ -206,7 +206,7 @@ fn text(families: &[Family]) -> String {
                         let le = bound as f64 / 1e6;
                         let _ = writeln!(out, "{name}_bucket{{{labels}{comma}le=\"{le}\"}} {passed}");
                     }
-                    let (count, sum) = (seen.count(), seen.sum_us as f64 / 1e6);
+                    let (count, sum) = (seen.count(), seen.sum_ns as f64 / 1e9);
                     let _ = writeln!(out, "{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {count}");
                     let _ = writeln!(out, "{name}_sum{braced} {sum}\n{name}_count{braced} {count}");
                 }
@@ -220,7 +220,7 @@ fn text(families: &[Family]) -> String {
 fn object(state: &State, families: &[Family]) -> Value {
     let value = |shown: &Shown| match shown {
         Shown::Number(value) => json!(value),
-        Shown::Times(seen) => json!({"count": seen.count(), "sum_seconds": seen.sum_us as f64 / 1e6}),
+        Shown::Times(seen) => json!({"count": seen.count(), "sum_seconds": seen.sum_ns as f64 / 1e9}),
     };
     let mut all = Map::new();
     all.insert("timestamp".into(), rfc3339(state.clock.now_us()).into());

@@ -22,7 +22,7 @@ fn metrics_tell_of_every_stage_route_and_task_and_of_databases_only_who_may_know
     server.flush();
     assert_eq!(server.send("GET", "/api/v1/databases/none", &[], b"").status, 404);
     let text = metrics(&server, TOKEN);
-    for stage in ["decode", "log_wait", "sync", "insert", "flush", "commit", "queue_wait", "plan", "scan", "encode"] {
+    for stage in model::Stage::ALL.map(model::Stage::as_str) {
         let line = format!("tidewater_stage_seconds_count{{stage=\"{stage}\"}} ");
         let count = text.lines().find_map(|l| l.strip_prefix(&line)).unwrap_or_else(|| panic!("no {stage}"));
         assert!(count.parse::<u64>().is_ok_and(|n| n > 0), "{stage}: {count}");
