@@ -81,3 +81,57 @@ fn each_alert_fires_on_its_condition_and_none_on_a_healthy_server() {
     }
     assert!(!run(dir.path()).status.success());
 }
+
+/// What the container is: the libraries of its base image and nothing else, read-only but for /data, another account.
+const CONTAINER: &str = r#"
+set -eu
+root=$1 data=$2 binary=$3
+shift 3
+for file in $(ldd "$binary" | grep -o '/[^ ]*'); do
+  mkdir -p "$root$(dirname "$file")"
+  cp -L "$file" "$root$file"
+done
+mkdir -p "$root/proc" "$root/data" "$root/usr/local/bin"
+touch "$root/usr/local/bin/tidewater"
+mount --bind "$root" "$root"
+mount --bind "$binary" "$root/usr/local/bin/tidewater"
+mount --bind "$data" "$root/data"
+mount -t proc proc "$root/proc"
+mount -o remount,bind,ro "$root"
+exec chroot --userspec=65532:65532 "$root" "$@"
+"#;
+
+#[test]
+fn the_containers_command_runs_without_root_on_a_read_only_file_system() {
+    let dockerfile = std::fs::read_to_string(deploy().join("Dockerfile")).expect("a Dockerfile");
+    let entry = dockerfile.lines().find_map(|l| l.strip_prefix("ENTRYPOINT ")).expect("an entry point");
+    let entry: Vec<String> = serde_json::from_str(entry).expect("a list");
+    assert!(dockerfile.contains("\nUSER nonroot\n") && dockerfile.contains("cc-debian12:nonroot"));
+    let may = Command::new("unshare").args(["--mount", "sh", "-c", "mount -t tmpfs none /mnt"]).output();
+    if !may.is_ok_and(|o| o.status.success()) {
+        println!("skipped: mounting needs root");
+        return;
+    }
+    let dir = folder();
+    let [root, data] = ["root", "data"].map(|name| dir.path().join(name));
+    std::fs::create_dir(&root).expect("made");
+    std::fs::create_dir(&data).expect("made");
+    std::os::unix::fs::chown(&data, Some(65_532), Some(65_532)).expect("given away");
+    let start = || {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", CONTAINER, "sh"]).arg(&root).arg(&data);
+        command.arg(env!("CARGO_BIN_EXE_tidewater")).args(&entry).args(["--set", "server.port=0"]);
+        Server::spawn(dir.path(), &mut command).unwrap_or_else(|log| panic!("it does not start:\n{log}"))
+    };
+    let mut server = start();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
+    assert!(status.contains("\nUid:\t65532\t65532\t65532"), "{status}");
+    server.lines("cpu,host=a v=1i 1");
+    server.flush();
+    assert_eq!(server.send("POST", "/api/v1/backup", &[], b"").status, 202);
+    server.query("SELECT count(*) FROM generate_series(1, 100000) a ORDER BY 1");
+    assert!(server.stop().is_some_and(|s| s.success()), "SIGTERM ends it");
+    assert!(data.join("server/catalog.sqlite").is_file());
+    // what was written is found by the next container on the same volume
+    assert_eq!(start().rows("SELECT v FROM cpu"), serde_json::json!([[1]]));
+}

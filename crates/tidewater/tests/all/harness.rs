@@ -46,12 +46,8 @@ impl Server {
 
     /// As [`Server::start`]; the error is the server's log when it ended before it was ready.
     pub fn try_start(folder: &Path, settings: &[&str], env: &[(&str, &str)]) -> Result<Self, String> {
-        let log = folder.join("server.log");
-        let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
-        let already = std::fs::read_to_string(&log).unwrap_or_default().len();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewater"));
-        command.arg("serve").args(["--set", "server.port=0", "--set", "memory.budget=512MiB"]);
-        command.args(["--set", "storage.min_free_bytes=16MiB"]);
+        let mut command = serve();
+        command.args(["--set", "server.port=0", "--set", "storage.min_free_bytes=16MiB"]);
         command.arg("--set").arg(format!("storage.local_path={}", folder.join("data").display()));
         // what begins with dashes is no setting
         settings.iter().for_each(|s| {
@@ -61,7 +57,16 @@ impl Server {
                 command.args(["--set", s])
             };
         });
-        command.env("TIDEWATER_AUTH_BOOTSTRAP_TOKEN", TOKEN).envs(env.iter().copied()).current_dir(folder);
+        command.envs(env.iter().copied()).current_dir(folder);
+        Self::spawn(folder, &mut command)
+    }
+
+    /// As [`Server::try_start`], with a command that becomes the server.
+    pub fn spawn(folder: &Path, command: &mut Command) -> Result<Self, String> {
+        let log = folder.join("server.log");
+        let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
+        let already = std::fs::read_to_string(&log).unwrap_or_default().len();
+        command.env("TIDEWATER_AUTH_BOOTSTRAP_TOKEN", TOKEN);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         let mut child = command.spawn().expect("the binary starts");
         let began = Instant::now();
@@ -231,6 +236,20 @@ pub fn tidewater(args: &[&str], env: &[(&str, &str)]) -> (bool, String) {
         .expect("the binary starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text)
+}
+
+/// `tidewater serve` with half a gibibyte; or in the control group that `TW_TEST_CGROUP` names (`cargo xtask torture door
+/// --small`), on one CPU, where it finds its budget itself.
+fn serve() -> Command {
+    let binary = env!("CARGO_BIN_EXE_tidewater");
+    let Some(group) = std::env::var_os("TW_TEST_CGROUP") else {
+        let mut command = Command::new(binary);
+        command.args(["serve", "--set", "memory.budget=512MiB"]);
+        return command;
+    };
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec taskset -c 0 \"$@\""]).arg(group).args([binary, "serve"]);
+    command
 }
 
 /// The interpreter with the clients that `cargo xtask test` installs.
