@@ -70,8 +70,9 @@ pub fn run(gib: u64) -> Result<()> {
             }
             Ok(f64::from(sent) / began.elapsed().as_secs_f64())
         });
-        let taken = take(&server, "backup, copied", &json!({"path": first, "copy": true}))
-            .and_then(|()| take(&server, "against it, copied", &json!({"path": second, "against": first, "copy": true})));
+        let taken = take(&server, "backup, copied", &json!({"path": first, "copy": true})).and_then(|()| {
+            take(&server, "against it, copied", &json!({"path": second, "against": first, "copy": true}))
+        });
         stop.store(true, Relaxed);
         let wrote = writer.join().expect("the writer does not panic")?;
         taken.map(|()| wrote)

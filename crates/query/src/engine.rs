@@ -25,8 +25,9 @@ use crate::memory::{Common, QueryMemory};
 use crate::plan::{Planned, Scope, ViewCatalog, answer};
 use crate::pool::{Ended, Pool, Priority, Slot};
 use crate::provider::STORE_URL;
-use crate::running::{Owner, Query, Registry};
-use crate::syntax::{Kind, Parsed, parse};
+use crate::running::{Owner, Query, Registry, Seen};
+use crate::scratch::{Scratch, Scratches};
+use crate::syntax::{Ask, Kind, Parsed, parse};
 use crate::{Error, functions};
 
 /// Batches that wait between the engine and the wire.
@@ -95,7 +96,7 @@ pub struct Limits {
 /// One statement and who asks it.
 #[derive(Debug, Clone)]
 pub struct Request {
-    pub sql: String,
+    pub ask: Ask,
     /// Bare table names belong to it.
     pub database: String,
     pub mode: ReadMode,
@@ -111,7 +112,7 @@ impl Request {
     /// A statement of the server itself.
     pub fn of_server(sql: &str) -> Self {
         Self {
-            sql: sql.to_owned(),
+            ask: Ask::sql(sql),
             database: "default".into(),
             mode: ReadMode::Newest,
             access: Arc::new(Access::full()),
@@ -149,6 +150,7 @@ pub struct Engine {
     pool: Arc<Pool>,
     registry: Arc<Registry>,
     cache: Arc<Cache>,
+    scratches: Scratches,
 }
 
 impl fmt::Debug for Engine {
@@ -174,7 +176,7 @@ impl Live {
             return;
         }
         let is_slow = self.slow.is_some_and(|slow| u128::from(self.query.elapsed_us()) >= slow.as_micros());
-        let plan = self.plan.take().filter(|_| is_slow);
+        let plan = self.plan.as_ref().filter(|_| is_slow);
         let plan = plan.map(|p| DisplayableExecutionPlan::with_metrics(p.as_ref()).indent(true).to_string());
         let peak_bytes = self.memory.as_ref().map_or(0, |m| m.peak());
         self.query.note(|seen| (seen.plan, seen.peak_bytes) = (plan, peak_bytes));
@@ -223,6 +225,22 @@ impl QueryStream {
     /// The id of the token that asks.
     pub fn token(&self) -> Option<i64> {
         self.live.query.owner.id
+    }
+
+    /// What is known of the query so far.
+    pub fn seen(&self) -> Seen {
+        self.live.query.seen()
+    }
+
+    /// Rows that left files and memory so far.
+    pub fn scanned_rows(&self) -> u64 {
+        fn of(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+            match plan.children().as_slice() {
+                [] => plan.metrics().and_then(|m| m.output_rows()).unwrap_or(0) as u64,
+                inputs => inputs.iter().map(|input| of(input)).sum(),
+            }
+        }
+        self.live.plan.as_ref().map_or(0, of)
     }
 
     /// Counts rows on their way out.
@@ -312,7 +330,8 @@ impl Engine {
         let pool = Arc::new(Pool::new(config.slots, config.queue));
         let cache = Arc::new(Cache::new(config.cache_bytes, config.cache_result_bytes));
         let (bounds, registry) = (RwLock::new(config.bounds), Arc::default());
-        Ok(Self { store, config, bounds, runtime: Some(runtime), base, memory, pool, registry, cache })
+        let scratches = Scratches::new(config.temp_folder.clone(), config.temp_bytes);
+        Ok(Self { store, config, bounds, runtime: Some(runtime), base, memory, pool, registry, cache, scratches })
     }
 
     /// Bounds of the queries that come from now on.
@@ -351,7 +370,24 @@ impl Engine {
     /// The statement is refused or fails, before its first rows; later failures come with the rows.
     pub async fn query(&self, request: Request) -> Result<QueryStream, Error> {
         let live = self.begin(&request);
-        self.start(live, || parse(&request.sql), &request).await
+        self.start(live, || parse(&request.ask), &request).await
+    }
+
+    /// How many rows a query would give, from statistics: one row of one number. Nothing is read for it.
+    ///
+    /// # Errors
+    /// As [`Engine::query`].
+    pub async fn estimate(&self, request: Request) -> Result<QueryStream, Error> {
+        let live = self.begin(&request);
+        self.start(live, || parse(&request.ask)?.estimated(), &request).await
+    }
+
+    /// A file for bytes of an answer that must wait; all such files share a bound.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn scratch(&self) -> std::io::Result<Scratch> {
+        self.scratches.file()
     }
 
     /// Runs a continuous query over one window (UTC microseconds, to the first instant after it) with the rights of
@@ -414,7 +450,7 @@ impl Engine {
     fn begin(&self, request: &Request) -> Live {
         let now_us = self.store.shared().clock.now_us();
         let query =
-            self.registry.begin(&request.sql, &request.database, request.owner.clone(), request.priority, now_us);
+            self.registry.begin(request.ask.text(), &request.database, request.owner.clone(), request.priority, now_us);
         let registry = Arc::clone(&self.registry);
         Live { registry, query, slow: self.bounds.read().slow, memory: None, plan: None, is_over: false }
     }
@@ -512,7 +548,7 @@ impl Engine {
     ) -> Result<(Arc<dyn ExecutionPlan>, Arc<datafusion::execution::TaskContext>), Error> {
         let request = Request { database: database.to_owned(), mode, ..Request::of_server(sql) };
         let scope = request.scope(self.store.view(), None);
-        let planned = answer(parse(sql)?, self.session(&scope, self.memory.query()), &scope).await?;
+        let planned = answer(parse(&request.ask)?, self.session(&scope, self.memory.query()), &scope).await?;
         Ok((planned.plan, planned.context))
     }
 

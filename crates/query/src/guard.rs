@@ -337,7 +337,7 @@ fn check_expr(expr: &Expr) -> Result<(), Error> {
         Expr::Function(function) => check_function(function),
         Expr::Cast { format: Some(_), .. } => refuse("CAST … FORMAT", "use strptime or to_char"),
         Expr::Value(value) if matches!(value.value, sqlparser::ast::Value::Placeholder(_)) => {
-            refuse("a placeholder", "put the value into the statement")
+            refuse(format!("the placeholder {value} without a value"), "send its value in \"params\"")
         }
         Expr::Identifier(_)
         | Expr::CompoundIdentifier(_)

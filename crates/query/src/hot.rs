@@ -9,8 +9,11 @@ use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::TryStreamExt;
 
 /// Hot rows with the exact count and bounds of time that the store keeps of them: an answer made of
 /// these alone reads no row.
@@ -19,11 +22,13 @@ pub struct HotExec {
     /// The rows in memory.
     pub rows: Arc<dyn ExecutionPlan>,
     statistics: Arc<Statistics>,
+    /// Rows that were read: their source counts none.
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl HotExec {
     pub fn new(rows: Arc<dyn ExecutionPlan>, statistics: Statistics) -> Self {
-        Self { rows, statistics: Arc::new(statistics) }
+        Self { rows, statistics: Arc::new(statistics), metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
@@ -72,8 +77,8 @@ impl ExecutionPlan for HotExec {
 
     fn repartitioned(&self, partitions: usize, config: &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let divided = self.rows.repartitioned(partitions, config)?;
-        let statistics = Arc::clone(&self.statistics);
-        Ok(divided.map(|rows| Arc::new(Self { rows, statistics }) as Arc<dyn ExecutionPlan>))
+        let (statistics, metrics) = (Arc::clone(&self.statistics), self.metrics.clone());
+        Ok(divided.map(|rows| Arc::new(Self { rows, statistics, metrics }) as Arc<dyn ExecutionPlan>))
     }
 
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
@@ -83,7 +88,18 @@ impl ExecutionPlan for HotExec {
         }
     }
 
+    fn fetch(&self) -> Option<usize> {
+        self.rows.fetch()
+    }
+
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.rows.execute(partition, context)
+        let rows = self.rows.execute(partition, context)?;
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let counted = rows.inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), counted)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 }

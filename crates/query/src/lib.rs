@@ -35,6 +35,8 @@ pub mod pool;
 mod provider;
 /// Queries on their way and those that ended.
 pub mod running;
+/// Bytes of answers that wait on disk.
+pub mod scratch;
 /// Text to one statement: dialect, folding, rewrites of forms the planner lacks.
 pub mod syntax;
 
@@ -43,3 +45,4 @@ mod error;
 pub use engine::{Bounds, Engine, EngineConfig, Limits, QueryStream, ReadMode, Request};
 pub use error::Error;
 pub use filter::SqlFilter;
+pub use syntax::{Ask, Params, Selection};

@@ -11,9 +11,10 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::sql::parser::Statement as PlannerStatement;
-use model::{Access, Permission, fold};
+use model::{Access, Permission, Role, fold};
 use sqlparser::ast::Statement;
 use store::View;
 
@@ -23,6 +24,11 @@ use crate::lastpoint::LatestExec;
 use crate::provider::TableScan;
 use crate::syntax::{Kind, Parsed};
 use crate::{Error, guard, names};
+
+/// `information_schema`: what the caller may see, as tables.
+mod information;
+/// `SUMMARIZE`: figures of each column.
+mod summary;
 
 /// What one statement may look at.
 #[derive(Debug)]
@@ -46,6 +52,18 @@ impl Scope {
             false => Err(Error::Forbidden { database: database.to_owned(), table: table.to_owned() }),
         }
     }
+
+    /// The databases of which the caller may see something.
+    fn databases(&self) -> impl Iterator<Item = &Arc<store::view::Database>> {
+        self.view.databases.values().filter(|d| self.access.sees(&d.name))
+    }
+
+    /// The tables of a database that the caller may read.
+    fn tables_of(&self, database: &str) -> Vec<&Arc<store::view::Table>> {
+        let Some(found) = self.view.database(database) else { return Vec::new() };
+        let tables = found.tables.values().filter_map(|id| self.view.tables.get(id));
+        tables.filter(|t| self.access.may(Permission::Read, database, &t.info.name)).collect()
+    }
 }
 
 /// A statement that is ready to run.
@@ -66,13 +84,19 @@ pub struct Planned {
 pub async fn answer(parsed: Parsed, state: SessionState, scope: &Scope) -> Result<Planned, Error> {
     match parsed.kind {
         Kind::ShowDatabases => {
-            let seen = scope.view.databases.values().filter(|d| scope.access.sees(&d.name));
-            let names = seen.map(|d| Some(d.name.to_string())).collect::<StringArray>();
+            let names = scope.databases().map(|d| Some(d.name.to_string())).collect::<StringArray>();
             table(&state, vec![("database", Arc::new(names))])
         }
         Kind::ShowTables { database: named } => show_tables(&state, scope, named.as_deref().unwrap_or(&scope.database)),
         Kind::Query(statement) => plan(*statement, &state, scope, &parsed.aliases).await,
         Kind::DescribeTable(name) => describe_table(&state, scope, &name),
+        Kind::ShowKeys { role, table } => show_keys(&state, scope, role, table.as_deref()),
+        Kind::Summarize(query) => summary::of(*query, &state, scope, &parsed.aliases).await,
+        Kind::Estimate(query) => {
+            let planned = plan(*query, &state, scope, &parsed.aliases).await?;
+            let rows = estimated_rows(&planned.plan)?;
+            table(&state, vec![("estimated_rows", Arc::new(Int64Array::from(vec![rows as i64])))])
+        }
         Kind::Describe(query) => {
             let planned = plan(*query, &state, scope, &parsed.aliases).await?;
             let columns = planned.schema.fields().iter().map(|f| (f.name().clone(), shown_type(f.data_type())));
@@ -87,12 +111,16 @@ pub async fn answer(parsed: Parsed, state: SessionState, scope: &Scope) -> Resul
     }
 }
 
+/// Columns by their names.
+fn batch_of(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, Error> {
+    let columns = columns.into_iter().map(|(name, array)| (name, array, true));
+    RecordBatch::try_from_iter_with_nullable(columns).map_err(|e| Error::Internal(e.to_string()))
+}
+
 /// A finished answer as a plan.
 fn table(state: &SessionState, columns: Vec<(&str, ArrayRef)>) -> Result<Planned, Error> {
-    let fields: Vec<Field> = columns.iter().map(|(n, a)| Field::new(*n, a.data_type().clone(), true)).collect();
-    let schema = Arc::new(Schema::new(fields));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.into_iter().map(|(_, a)| a).collect())
-        .map_err(|e| Error::Internal(e.to_string()))?;
+    let batch = batch_of(columns)?;
+    let schema = batch.schema();
     let plan =
         datafusion::catalog::memory::MemorySourceConfig::try_new_exec(&[vec![batch]], Arc::clone(&schema), None)?;
     Ok(Planned { schema, plan, context: state.task_ctx(), hot_rows: 0, identity: None })
@@ -106,8 +134,7 @@ fn show_tables(state: &SessionState, scope: &Scope, database: &str) -> Result<Pl
     let Some(found) = view.database(database) else {
         return Err(Error::TableNotFound { table: format!("{database}.*"), nearest: None });
     };
-    let is_seen = |t: &&Arc<store::view::Table>| scope.access.may(Permission::Read, database, &t.info.name);
-    let tables: Vec<_> = found.tables.values().filter_map(|id| view.tables.get(id)).filter(is_seen).collect();
+    let tables = scope.tables_of(database);
     let text = |f: &dyn Fn(&store::view::Table) -> String| -> ArrayRef {
         Arc::new(tables.iter().map(|t| Some(f(t))).collect::<StringArray>())
     };
@@ -146,18 +173,61 @@ fn described(columns: Vec<(String, String)>) -> Vec<(&'static str, ArrayRef)> {
     ]
 }
 
-/// `DESCRIBE table`: its columns with what tags and fields are, and whether it keeps every row (`append`) or one
-/// a point (`last`).
-fn describe_table(state: &SessionState, scope: &Scope, name: &[String]) -> Result<Planned, Error> {
+/// The table of the caller that a statement names by its parts.
+fn named_table<'a>(scope: &'a Scope, name: &[String]) -> Result<&'a Arc<store::view::Table>, Error> {
     let (owner, wanted) = match name {
         [wanted] => (scope.database.as_str(), wanted),
         [owner, wanted] => (owner.as_str(), wanted),
         _ => return Err(Error::Invalid(format!("{:?} is no name of a table", name.join(".")))),
     };
     scope.check(owner, wanted)?;
-    let Some(found) = scope.view.table(owner, wanted) else {
-        return Err(not_found(scope, owner, wanted, name.len() > 1));
+    scope.view.table(owner, wanted).ok_or_else(|| not_found(scope, owner, wanted, name.len() > 1))
+}
+
+/// `SHOW TAG KEYS | FIELD KEYS [FROM table]`.
+fn show_keys(state: &SessionState, scope: &Scope, role: Role, name: Option<&[String]>) -> Result<Planned, Error> {
+    let tables = match name {
+        Some(name) => vec![named_table(scope, name)?],
+        None => scope.tables_of(&scope.database),
     };
+    let is_key = |c: &&model::Column| match role {
+        // columnar MessagePack does not say which of its columns are tags: what is no tag is a field
+        Role::Field => matches!(c.role, Role::Field | Role::None),
+        other => c.role == other,
+    };
+    let keys: Vec<_> =
+        tables.iter().flat_map(|t| t.info.schema.columns().iter().filter(is_key).map(move |c| (t, c))).collect();
+    let text = |f: &dyn Fn(&(&&Arc<store::view::Table>, &model::Column)) -> String| -> ArrayRef {
+        Arc::new(keys.iter().map(|(t, c)| Some(f(&(t, c)))).collect::<StringArray>())
+    };
+    let mut columns = vec![
+        ("measurement", text(&|(t, _)| t.info.name.to_string())),
+        (if role == Role::Tag { "tag_key" } else { "field_key" }, text(&|(_, c)| c.name.to_string())),
+    ];
+    if role != Role::Tag {
+        columns.push(("field_type", text(&|(_, c)| shown_type(&c.ty.arrow()))));
+    }
+    table(state, columns)
+}
+
+/// How many rows a plan gives at most, as statistics have it; where they know nothing of an operator, what goes into
+/// it.
+fn estimated_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<usize, Error> {
+    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())?;
+    let rows = match statistics.num_rows.get_value() {
+        Some(rows) => *rows,
+        None => {
+            plan.children().into_iter().try_fold(0, |most, input| Ok::<_, Error>(estimated_rows(input)?.max(most)))?
+        }
+    };
+    // a limit that was pushed into what reads
+    Ok(plan.fetch().map_or(rows, |fetch| rows.min(fetch)))
+}
+
+/// `DESCRIBE table`: its columns with what tags and fields are, and whether it keeps every row (`append`) or one
+/// a point (`last`).
+fn describe_table(state: &SessionState, scope: &Scope, name: &[String]) -> Result<Planned, Error> {
+    let found = named_table(scope, name)?;
     let known = found.info.schema.columns();
     let mut columns = described(known.iter().map(|c| (c.name.to_string(), shown_type(&c.ty.arrow()))).collect());
     let roles = known.iter().map(|c| Some(c.role.as_str())).collect::<StringArray>();
@@ -222,6 +292,10 @@ async fn plan(
     let (mut tables, mut is_lasting) = (Vec::new(), true);
     for reference in state.resolve_table_references(&statement)? {
         let owner = reference.schema().unwrap_or(&scope.database);
+        if information::is_meant(&scope.view, owner) {
+            is_lasting = false;
+            continue;
+        }
         let may_be_function = reference.schema().is_none() && guard::TABLE_FUNCTIONS.contains(&reference.table());
         if may_be_function && scope.check(owner, reference.table()).is_err() {
             is_lasting = false;
@@ -336,6 +410,9 @@ impl CatalogProvider for ViewCatalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if information::is_meant(&self.0.view, name) {
+            return Some(Arc::new(information::Information(Arc::clone(&self.0))));
+        }
         let database = Arc::clone(self.0.view.database(name)?);
         Some(Arc::new(DatabaseSchema { scope: Arc::clone(&self.0), database }))
     }

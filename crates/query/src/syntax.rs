@@ -4,19 +4,61 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use model::fold;
-use model::limits;
+use model::{Role, fold, limits};
 use sqlparser::ast::{
     BinaryOperator, DescribeAlias, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByExpr,
-    OrderByOptions, Query, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut,
+    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName, ObjectNamePart,
+    OrderByExpr, OrderByOptions, Query, SelectFlavor, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut,
+    WildcardAdditionalOptions,
 };
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::{Error, guard, names};
+
+/// Values of placeholders.
+mod bind;
+/// Rows of one table, asked for by parts instead of a statement.
+mod selection;
+
+pub use bind::Params;
+pub use selection::Selection;
+
+/// What a client wants to know.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    text: String,
+    form: Form,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    Sql(Params, Option<u64>),
+    Rows(Selection),
+}
+
+impl Ask {
+    /// A statement without placeholders.
+    pub fn sql(text: impl Into<String>) -> Self {
+        Self::bound(text, Params::None, None)
+    }
+
+    /// A statement with the values of its placeholders, and the rows that are enough where it has no LIMIT.
+    pub fn bound(text: impl Into<String>, params: Params, limit: Option<u64>) -> Self {
+        Self { text: text.into(), form: Form::Sql(params, limit) }
+    }
+
+    pub fn rows(selection: Selection) -> Self {
+        Self { text: selection.to_string(), form: Form::Rows(selection) }
+    }
+
+    /// As lists of queries show it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
 
 /// One statement, ready for the planner.
 #[derive(Debug)]
@@ -41,17 +83,66 @@ pub enum Kind {
     ShowTables {
         database: Option<String>,
     },
+    /// Tags or fields of one table, by the parts of its name, or of all tables.
+    ShowKeys {
+        role: Role,
+        table: Option<Vec<String>>,
+    },
+    /// Minimum, maximum, averages and counts of each column of an answer.
+    Summarize(Box<Statement>),
+    /// How many rows an answer has.
+    Estimate(Box<Statement>),
 }
 
-/// Parses, folds, guards and rewrites one statement; a single trailing `;` is allowed.
-pub fn parse(sql: &str) -> Result<Parsed, Error> {
-    let tokens = tokens(sql)?;
+impl Parsed {
+    /// The same as a question for the number of rows.
+    ///
+    /// # Errors
+    /// It is no query.
+    pub fn estimated(self) -> Result<Self, Error> {
+        match self.kind {
+            Kind::Query(statement) => Ok(Self { kind: Kind::Estimate(statement), ..self }),
+            _ => Err(Error::Unsupported { what: "an estimate of this".into(), instead: "estimate a SELECT".into() }),
+        }
+    }
+}
+
+/// Parses, folds, binds, guards and rewrites one statement; a single trailing `;` is allowed.
+pub fn parse(ask: &Ask) -> Result<Parsed, Error> {
+    let (params, limit) = match &ask.form {
+        Form::Rows(selection) => return selection.parse(),
+        Form::Sql(params, limit) => (params, *limit),
+    };
+    let tokens = tokens(&ask.text)?;
     if let Some(kind) = show(&tokens)? {
         return Ok(Parsed { kind, aliases: HashMap::new() });
     }
-    let (tokens, aliases) = fold_tokens(tokens);
-    let statement = whole(tokens, |parser| parser.parse_statement())?;
+    let (mut tokens, aliases) = fold_tokens(tokens);
+    let is_summary =
+        matches!(&tokens[0].token, Token::Word(word) if word.value == "summarize" && word.quote_style.is_none());
+    if is_summary {
+        tokens.remove(0);
+        let is_query = matches!(
+            tokens.first().map(|t| &t.token),
+            Some(Token::LParen)
+                | Some(Token::Word(Word { keyword: Keyword::SELECT | Keyword::WITH | Keyword::FROM, .. }))
+        );
+        if !is_query {
+            let span = tokens.first().map_or_else(Span::empty, |t| t.span);
+            tokens.insert(0, TokenWithSpan { token: Token::make_keyword("FROM"), span });
+        }
+    }
+    let mut statement = whole(tokens, |parser| parser.parse_statement())?;
+    bind::bind(&mut statement, params)?;
+    if let (Statement::Query(query), Some(limit)) = (&mut statement, limit)
+        && query.limit_clause.is_none()
+        && query.fetch.is_none()
+    {
+        let limit = Some(Expr::value(Value::Number(limit.to_string(), false)));
+        query.limit_clause = Some(LimitClause::LimitOffset { limit, offset: None, limit_by: Vec::new() });
+    }
     let kind = match statement {
+        other if is_summary => Kind::Summarize(Box::new(prepared(other)?)),
         Statement::Explain { describe_alias: DescribeAlias::Describe | DescribeAlias::Desc, statement, .. } => {
             Kind::Describe(Box::new(prepared(*statement)?))
         }
@@ -141,10 +232,14 @@ fn bind_window(tokens: Vec<TokenWithSpan>, window: (i64, i64)) -> Result<Vec<Tok
     }
 }
 
+fn condition(text: &str) -> Result<Expr, Error> {
+    let (tokens, _) = fold_tokens(tokens(text)?);
+    whole(tokens, |parser| parser.parse_expr())
+}
+
 /// Parses a condition as `WHERE` takes it through the same door as a whole query.
 pub fn parse_condition(text: &str) -> Result<Expr, Error> {
-    let (tokens, _) = fold_tokens(tokens(text)?);
-    let condition = whole(tokens, |parser| parser.parse_expr())?;
+    let condition = condition(text)?;
     // it stands where a query's condition stands, so that guard and rewrites see what they know
     let mut frame = whole(self::tokens("SELECT 1")?, |parser| parser.parse_statement())?;
     *condition_of(&mut frame)? = Some(condition);
@@ -218,7 +313,7 @@ fn one_statement(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, Error
     Ok(tokens)
 }
 
-/// `SHOW DATABASES` and `SHOW TABLES | MEASUREMENTS [FROM db]`, which no parser form covers.
+/// The forms of SHOW, which no parser form covers.
 fn show(tokens: &[TokenWithSpan]) -> Result<Option<Kind>, Error> {
     let words: Vec<&str> = tokens
         .iter()
@@ -252,10 +347,36 @@ fn show(tokens: &[TokenWithSpan]) -> Result<Option<Kind>, Error> {
             return Ok(Some(Kind::ShowTables { database: Some(name) }));
         }
     }
+    let named = |at: usize| match words.len() > at + 1 && (is(at, "from") || is(at, "in")) {
+        true => table_name(&tokens[at + 1..]).map(Some),
+        false => Ok(None),
+    };
+    if is(1, "columns")
+        && let Some(table) = named(2)?
+    {
+        return Ok(Some(Kind::DescribeTable(table)));
+    }
+    for (word, role) in [("tag", Role::Tag), ("field", Role::Field)] {
+        if is(1, word) && is(2, "keys") {
+            let table = named(3)?;
+            if table.is_some() || words.len() == 3 {
+                return Ok(Some(Kind::ShowKeys { role, table }));
+            }
+        }
+    }
     Err(Error::Unsupported {
         what: "this SHOW".into(),
-        instead: "use SHOW DATABASES, SHOW TABLES or SHOW MEASUREMENTS, with FROM database".into(),
+        instead: "use SHOW DATABASES, SHOW TABLES | MEASUREMENTS [FROM database], SHOW COLUMNS FROM table, \
+                  SHOW TAG KEYS | FIELD KEYS [FROM table]"
+            .into(),
     })
+}
+
+/// The parts of a table's name that the tokens are.
+fn table_name(tokens: &[TokenWithSpan]) -> Result<Vec<String>, Error> {
+    let (tokens, _) = fold_tokens(tokens.to_vec());
+    let name = whole(tokens, |parser| parser.parse_object_name(false))?;
+    Ok(name.0.iter().filter_map(|p| p.as_ident()).map(|i| i.value.clone()).collect())
 }
 
 /// Folds every name, quoted or not; returns the spellings of aliases for the result.
@@ -285,7 +406,7 @@ struct Rewriter;
 impl VisitorMut for Rewriter {
     type Break = ();
 
-    /// Names of unnamed expressions are fixed before anything inside them is rewritten.
+    /// Names of unnamed expressions are fixed before anything inside them is rewritten, `FROM t` is completed.
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         name_items(&mut query.body);
         ControlFlow::Continue(())
@@ -300,6 +421,11 @@ impl VisitorMut for Rewriter {
 fn name_items(body: &mut SetExpr) {
     match body {
         SetExpr::Select(select) => {
+            // of FROM t alone the planner would make rows without columns
+            if select.flavor == SelectFlavor::FromFirstNoSelect {
+                select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+            }
+            select.flavor = SelectFlavor::Standard;
             for item in &mut select.projection {
                 if let SelectItem::UnnamedExpr(expr) = item
                     && let Some(name) = names::of_expression(expr)
@@ -380,7 +506,7 @@ fn also(filter: &mut Option<Box<Expr>>, condition: Expr) {
     *filter = Some(Box::new(both));
 }
 
-fn call(name: &str, args: Vec<Expr>) -> Expr {
+pub(crate) fn call(name: &str, args: Vec<Expr>) -> Expr {
     let args = args.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect();
     let duplicate_treatment: Option<DuplicateTreatment> = None;
     Expr::Function(Function {

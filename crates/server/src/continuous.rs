@@ -15,6 +15,8 @@ use serde_json::{Map, Value, json};
 use store::continuous::{Continuous, Definition, Execution, Mark, Settled};
 use store::jobs::{Asked, Handle};
 use store::retention::Settings;
+use wire::encode::json::Objects;
+use wire::encode::{EncodeError, Encoder, Ending};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
@@ -402,14 +404,15 @@ async fn preview(state: &Shared, query: Continuous, range: (i64, i64)) -> Result
     let definition = query.definition.clone();
     let (_, batches) = blocking(move || Ok(owned.continuum.preview(&definition, range)?)).await?;
     let rows: usize = batches.iter().map(|b| b.num_rows()).sum();
-    let (mut text, mut first, mut left) = (b"[".to_vec(), true, SHOWN_ROWS);
+    let (mut text, mut left, mut objects) = (Vec::new(), SHOWN_ROWS, Objects::array());
+    let internal = |e: EncodeError| ApiError::new(Code::Internal, e.to_string());
+    objects.begin(&mut text).map_err(internal)?;
     for batch in &batches {
         let shown = batch.slice(0, left.min(batch.num_rows()));
         left -= shown.num_rows();
-        wire::json::objects(&mut text, &shown, b',', &mut first)
-            .map_err(|e| ApiError::new(Code::Internal, e.to_string()))?;
+        objects.batch(&mut text, &shown).map_err(internal)?;
     }
-    text.push(b']');
+    objects.end(&mut text, &Ending::default()).map_err(internal)?;
     let shown: Value = serde_json::from_slice(&text).map_err(|e| ApiError::new(Code::Internal, e.to_string()))?;
     let name = format!("cq-dry-{}", &store::random::uuid()[..8]);
     let now_us = state.clock.now_us();

@@ -2,6 +2,8 @@
 //!
 //! The modules stand in the order in which a request meets them.
 
+/// Answers of queries, in every format.
+mod answer;
 /// Who changed what, and who was turned away.
 pub mod audit;
 /// Who may ask.
@@ -44,7 +46,7 @@ mod metrics;
 pub mod openapi;
 /// Queries on their way, and the pool they run in.
 mod queries;
-/// SQL in, JSON or Arrow out.
+/// SQL in, rows out.
 mod query;
 /// Settings that change while the server runs.
 pub mod reload;

@@ -81,6 +81,8 @@ fn schema(text: &str) -> Schema {
         false => SchemaType::new(ty),
     };
     match text {
+        // whatever JSON is
+        "any" => ObjectBuilder::new().schema_type(SchemaType::AnyValue).build().into(),
         "integer" => ObjectBuilder::new().schema_type(ty(Type::Integer)).minimum(Some(0)).build().into(),
         "boolean" => ObjectBuilder::new().schema_type(ty(Type::Boolean)).build().into(),
         "[string]" => {

@@ -9,6 +9,9 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{self, MethodFilter};
 use model::{Code, Permission};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::auth::{self, Gate, Needs};
@@ -125,6 +128,9 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
     let (standing, one_standing) = ("/api/v1/continuous_queries", "/api/v1/continuous_queries/{id}");
     let (limits, one_limit) = ("/api/v1/governance/policies", "/api/v1/governance/policies/{id}");
     let measurement = "/api/v1/databases/{name}/measurements/{measurement}";
+    const STATEMENT: &str = "sql!: string, db: string, format: string?, limit: integer?, params: any";
+    const FORMATS: &str = "application/json application/jsonl text/csv application/msgpack \
+                           application/vnd.apache.arrow.stream application/vnd.apache.parquet";
     Table { state, router: Router::new(), routes: Vec::new() }
         // writing
         .on(post(), "/api/v1/write/msgpack", WRITE, "Write columnar or row MessagePack", write::msgpack)
@@ -148,17 +154,32 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
         .params("db: string, precision: string")
         .gives(204, "")
         // querying
-        .on(post(), "/api/v1/query", READ, "Query with SQL, answered as JSON", query::json)
-        .json("sql!: string, db: string")
+        .on(post(), "/api/v1/query", READ, "Query with SQL, answered as JSON or as `format` or `Accept` say", query::any)
+        .json(STATEMENT)
+        .gives(200, FORMATS)
         .on(post(), "/api/v1/query/arrow", READ, "Query with SQL, answered as an Arrow stream", query::arrow)
-        .json("sql!: string, db: string")
+        .json(STATEMENT)
         .gives(200, "application/vnd.apache.arrow.stream")
+        .on(post(), "/api/v1/query/msgpack", READ, "Query with SQL, answered as MessagePack by columns", query::msgpack)
+        .json(STATEMENT)
+        .gives(200, "application/msgpack")
+        .on(post(), "/api/v1/query/stream", READ, "Query with SQL, answered as CSV", query::csv)
+        .json(STATEMENT)
+        .gives(200, "text/csv")
+        .on(post(), "/api/v1/query/estimate", READ, "How many rows a statement would give, from statistics", query::estimate)
+        .json(STATEMENT)
+        .on(get(), "/api/v1/query/{measurement}", READ, "The newest rows of a measurement, or those that parameters name", query::rows)
+        .params("database: string, limit: integer, offset: integer, order_by: string, where: string, columns: string, start_time: string, end_time: string, format: string")
+        .gives(200, FORMATS)
+        .on(get(), "/api/v1/query/{measurement}/csv", READ, "The same as CSV", query::rows_as_csv)
+        .params("database: string, limit: integer, offset: integer, order_by: string, where: string, columns: string, start_time: string, end_time: string")
+        .gives(200, "text/csv")
         .on(get(), "/api/v3/query_sql", READ, "Query with SQL as InfluxDB 3", query::v3_get)
-        .params("db: string, q: string, format: string")
-        .gives(200, "application/json[] application/jsonl")
+        .params("db: string, q: string, format: string, params: string")
+        .gives(200, "application/json[] application/jsonl text/csv application/vnd.apache.parquet")
         .on(post(), "/api/v3/query_sql", READ, "Query with SQL as InfluxDB 3", query::v3_post)
-        .json("q!: string, db: string, format: string")
-        .gives(200, "application/json[] application/jsonl")
+        .json("q!: string, db: string, format: string, params: any")
+        .gives(200, "application/json[] application/jsonl text/csv application/vnd.apache.parquet")
         .on(get(), "/query", TOKEN, "What InfluxDB 1's clients ask before they write", influx::query)
         .params("q: string, db: string")
         .on(post(), "/query", TOKEN, "What InfluxDB 1's clients ask before they write", influx::query)
@@ -353,6 +374,7 @@ pub fn router(state: Shared) -> Router {
         .method_not_allowed_fallback(unknown)
         // bodies are bounded where they are read, with the bound named in the error
         .layer(DefaultBodyLimit::disable())
+        .layer(compression())
         .layer(cors(&state.config().cors_origins))
         .layer(middleware::from_fn_with_state(Shared::clone(&state), account))
         .with_state(state)
@@ -370,6 +392,13 @@ const HARDENED: [(HeaderName, HeaderValue); 6] = [
     ),
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'")),
 ];
+
+/// Answers by `Accept-Encoding`, as fast as it goes: what is asked on a network that is no bottleneck asks for none.
+fn compression() -> CompressionLayer<impl Predicate> {
+    // what is compressed in itself gains nothing
+    let is_packed = NotForContentType::const_new("application/vnd.apache.parquet");
+    CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(SizeAbove::new(1_024).and(is_packed))
+}
 
 /// A year of TLS alone.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");

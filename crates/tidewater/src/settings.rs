@@ -403,7 +403,7 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Size { min: 0, max: 1 << 50 },
         default: "10GiB",
         live: false,
-        doc: "disk that all queries may spill to together",
+        doc: "disk that all queries may spill to together, and as much again for long answers by columns",
     },
     Setting {
         key: "cache.percent",

@@ -4,16 +4,14 @@
 
 /// Columns while they are decoded.
 mod column;
+/// Answers to bytes: JSON, CSV, MessagePack, Arrow, Parquet.
+pub mod encode;
 /// gzip, zstd and deflate bodies through one capped reader.
 pub mod inflate;
-/// Record batches to the JSON envelope.
-pub mod json;
 /// InfluxDB line protocol.
 pub mod line_protocol;
 /// MessagePack bodies: columnar, row, batch and array shapes.
 pub mod msgpack;
-/// Record batches to types that every Arrow reader understands.
-pub mod plain;
 /// Rows of several tables while they are decoded.
 mod rows;
 

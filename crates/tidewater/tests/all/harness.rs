@@ -248,7 +248,10 @@ fn serve() -> Command {
         return command;
     };
     let mut command = Command::new("sh");
-    command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec taskset -c 0 \"$@\""]).arg(group).args([binary, "serve"]);
+    command
+        .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec taskset -c 0 \"$@\""])
+        .arg(group)
+        .args([binary, "serve"]);
     command
 }
 

@@ -21,6 +21,7 @@ mod origins;
 mod points;
 mod pool;
 mod queries;
+mod results;
 mod retention;
 mod spots;
 mod supervision;

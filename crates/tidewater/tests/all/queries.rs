@@ -39,6 +39,10 @@ fn duckdbs_meaning_of_sql_holds() {
             assert_eq!(rows[2], json!([null]), "NULLS LAST, {order}");
         }
         assert_eq!(one("SELECT sum(x + 9223372036854775800) FROM t WHERE x = 7"), json!(9_223_372_036_854_775_807_i64));
+        assert_eq!(server.rows("FROM t SELECT x WHERE y = 2"), json!([[7]]));
+        let first = server.query("FROM t ORDER BY time LIMIT 1");
+        assert_eq!(first["columns"], json!(["time", "Host", "x", "y", "f"]), "{first}");
+        assert_eq!(first["data"], server.rows("SELECT * FROM t ORDER BY time LIMIT 1"));
         assert_eq!(server.rows("SELECT \"Host\", f FROM \"T\" WHERE f > 2"), json!([["b", 2.5]]));
     });
 }
