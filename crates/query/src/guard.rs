@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, GroupByExpr, JoinOperator, LimitClause, NamedWindowDefinition, ObjectName, OrderBy, OrderByKind,
-    Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator, Statement, TableAlias, TableFactor,
-    TableFunctionArgs, TableWithJoins, Values, Visit, Visitor, WildcardAdditionalOptions,
+    FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator, LimitClause, NamedWindowDefinition, ObjectName,
+    OrderBy, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement,
+    TableAlias, TableFactor, TableFunctionArgs, TableWithJoins, Values, Visit, Visitor, WildcardAdditionalOptions,
 };
 
 use crate::Error;
@@ -118,6 +118,13 @@ fn check_body(body: &SetExpr) -> Result<(), Error> {
     match body {
         SetExpr::Select(select) => check_select(select),
         SetExpr::Query(_) => Ok(()), // visited on its own
+        // the planner gives every row that has a twin, not as often as it has one
+        SetExpr::SetOperation {
+            op: SetOperator::Intersect | SetOperator::Except,
+            set_quantifier: SetQuantifier::All | SetQuantifier::AllByName,
+            left: _,
+            right: _,
+        } => refuse("INTERSECT ALL or EXCEPT ALL", "use it without ALL"),
         SetExpr::SetOperation { left, op, set_quantifier: _, right } => match op {
             SetOperator::Union | SetOperator::Except | SetOperator::Intersect => {
                 check_body(left)?;
@@ -219,6 +226,15 @@ fn check_from(from: &TableWithJoins) -> Result<(), Error> {
         // the parser takes POSITIONAL and ASOF for the alias of the table before them
         if *global {
             return refuse("GLOBAL JOIN", "leave GLOBAL out");
+        }
+        // the shared column would be the left side's, which is NULL where there is only a right one
+        if let JoinOperator::Right(c) | JoinOperator::RightOuter(c) | JoinOperator::FullOuter(c) = join_operator
+            && matches!(c, JoinConstraint::Using(_) | JoinConstraint::Natural)
+        {
+            return refuse(
+                "USING or NATURAL in a RIGHT or FULL JOIN",
+                "join ON a.x = b.x and select coalesce(a.x, b.x)",
+            );
         }
         match join_operator {
             JoinOperator::Join(_)

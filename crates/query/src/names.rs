@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 
-use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
+use sqlparser::ast::{
+    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, TimezoneInfo, Value,
+};
 
 /// The name that DuckDB gives to an unnamed expression, or none where the planner's own is right
 /// (a column) or where nobody would rely on it.
@@ -16,9 +18,30 @@ fn render(expr: &Expr) -> String {
         Expr::Identifier(name) => name.value.clone(),
         Expr::CompoundIdentifier(parts) => parts.last().map(|p| p.value.clone()).unwrap_or_default(),
         Expr::Nested(inner) => render(inner),
+        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => {
+            format!("CAST('{}' AS BOOLEAN)", if value.value == Value::Boolean(true) { 't' } else { 'f' })
+        }
         Expr::BinaryOp { left, op, right } => format!("({} {op} {})", render(left), render(right)),
         Expr::Function(function) => render_function(function),
-        Expr::Cast { expr, data_type, .. } => format!("CAST({} AS {data_type})", render(expr)),
+        Expr::Cast { kind: CastKind::TryCast, expr, data_type, .. } => {
+            format!("TRY_CAST({} AS {})", render(expr), render_type(data_type))
+        }
+        Expr::Cast { expr, data_type, .. } => format!("CAST({} AS {})", render(expr), render_type(data_type)),
+        other => other.to_string(),
+    }
+}
+
+/// DuckDB's one name of a type that has several.
+fn render_type(ty: &DataType) -> String {
+    match ty {
+        DataType::Text | DataType::String(_) | DataType::Varchar(_) | DataType::Char(_) => "VARCHAR".into(),
+        DataType::Int(_) | DataType::Int4(_) | DataType::Int32 | DataType::Integer(_) => "INTEGER".into(),
+        DataType::Int8(_) | DataType::Int64 | DataType::BigInt(_) => "BIGINT".into(),
+        DataType::Double(_) | DataType::DoublePrecision | DataType::Float8 => "DOUBLE".into(),
+        DataType::Real | DataType::Float4 | DataType::Float(_) => "FLOAT".into(),
+        DataType::Bool => "BOOLEAN".into(),
+        DataType::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => "TIMESTAMP WITH TIME ZONE".into(),
+        DataType::Datetime(_) => "TIMESTAMP".into(),
         other => other.to_string(),
     }
 }

@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 
 use model::{Role, fold, limits};
 use sqlparser::ast::{
-    BinaryOperator, DescribeAlias, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName, ObjectNamePart,
-    OrderByExpr, OrderByOptions, Query, SelectFlavor, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut,
-    WildcardAdditionalOptions,
+    BinaryOperator, CastKind, DataType as SqlType, DescribeAlias, DuplicateTreatment, ExactNumberInfo, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause,
+    ObjectName, ObjectNamePart, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, SelectFlavor, SelectItem,
+    SetExpr, Statement, TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::keywords::Keyword;
@@ -20,6 +20,8 @@ use crate::{Error, guard, names};
 
 /// Values of placeholders.
 mod bind;
+/// Functions that are others put together.
+mod macros;
 /// Rows of one table, asked for by parts instead of a statement.
 mod selection;
 
@@ -253,7 +255,7 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Error> {
         return Err(Error::TooLong { got: text.len() });
     }
     let tokens = Tokenizer::new(&DuckDbDialect {}, text).tokenize_with_location();
-    one_statement(tokens.map_err(|e| Error::Syntax(e.to_string()))?)
+    Ok(respell(one_statement(tokens.map_err(|e| Error::Syntax(e.to_string()))?)?))
 }
 
 /// Parses with `parse`, which must leave nothing over.
@@ -282,8 +284,10 @@ fn condition_of(statement: &mut Statement) -> Result<&mut Option<Expr>, Error> {
 
 fn prepared(mut statement: Statement) -> Result<Statement, Error> {
     guard::check(&statement)?;
-    let _ = statement.visit(&mut Rewriter);
-    Ok(statement)
+    match statement.visit(&mut Rewriter { room: limits::SQL_BYTES }) {
+        ControlFlow::Continue(()) => Ok(statement),
+        ControlFlow::Break(error) => Err(error),
+    }
 }
 
 fn clean(text: &str) -> String {
@@ -379,6 +383,64 @@ fn table_name(tokens: &[TokenWithSpan]) -> Result<Vec<String>, Error> {
     Ok(name.0.iter().filter_map(|p| p.as_ident()).map(|i| i.value.clone()).collect())
 }
 
+/// Forms of DuckDB that the parser does not have, as those that it has, token by token:
+/// `x IN [1, 2]`, `WITH a AS MATERIALIZED (…)`, `sum(x) FILTER (x > 1)`, `lag(x IGNORE NULLS) OVER`, `a ** b`.
+fn respell(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is = |token: Option<&TokenWithSpan>, keyword: Keyword| matches!(token.map(|t| &t.token), Some(Token::Word(w)) if w.keyword == keyword && w.quote_style.is_none());
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    // for each bracket that is open, whether it is a list behind IN
+    let mut open: Vec<bool> = Vec::new();
+    let mut i = 0;
+    while i < tokens.len() {
+        let token = &tokens[i];
+        let (last, next) = (out.last(), tokens.get(i + 1));
+        let opens = |at: usize| tokens.get(at).is_some_and(|t| t.token == Token::LParen);
+        if is(last, Keyword::AS) && is(Some(token), Keyword::MATERIALIZED) && opens(i + 1) {
+            i += 1;
+            continue;
+        }
+        if is(last, Keyword::AS) && is(Some(token), Keyword::NOT) && is(next, Keyword::MATERIALIZED) && opens(i + 2) {
+            i += 2;
+            continue;
+        }
+        match &token.token {
+            Token::LBracket => {
+                let is_list = is(last, Keyword::IN);
+                open.push(is_list);
+                let spelled = if is_list { Token::LParen } else { Token::LBracket };
+                out.push(TokenWithSpan { token: spelled, span: token.span });
+            }
+            Token::RBracket => {
+                let spelled = if open.pop() == Some(true) { Token::RParen } else { Token::RBracket };
+                out.push(TokenWithSpan { token: spelled, span: token.span });
+            }
+            Token::Mul if next.is_some_and(|n| n.token == Token::Mul && n.span.start == token.span.end) => {
+                out.push(TokenWithSpan { token: Token::Caret, span: token.span });
+                i += 1;
+            }
+            // f(x IGNORE NULLS) OVER … says it before the bracket
+            Token::Word(_)
+                if (is(Some(token), Keyword::IGNORE) || is(Some(token), Keyword::RESPECT))
+                    && is(next, Keyword::NULLS)
+                    && tokens.get(i + 2).is_some_and(|t| t.token == Token::RParen) =>
+            {
+                out.extend([tokens[i + 2].clone(), token.clone(), tokens[i + 1].clone()]);
+                i += 2;
+            }
+            Token::LParen if is(last, Keyword::FILTER) && !is(next, Keyword::WHERE) => {
+                let is_clause = out.len() > 1 && out[out.len() - 2].token == Token::RParen;
+                out.push(token.clone());
+                if is_clause {
+                    out.push(TokenWithSpan { token: Token::make_keyword("WHERE"), span: token.span });
+                }
+            }
+            _ => out.push(token.clone()),
+        }
+        i += 1;
+    }
+    out
+}
+
 /// Folds every name, quoted or not; returns the spellings of aliases for the result.
 fn fold_tokens(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, HashMap<String, String>) {
     let mut aliases = HashMap::new();
@@ -401,21 +463,62 @@ fn fold_tokens(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, HashMap<Strin
     (folded, aliases)
 }
 
-struct Rewriter;
+/// The forms that the planner lacks, as those that it has.
+struct Rewriter {
+    /// Bytes by which macros may still make the statement longer.
+    room: usize,
+}
 
 impl VisitorMut for Rewriter {
-    type Break = ();
+    type Break = Error;
 
     /// Names of unnamed expressions are fixed before anything inside them is rewritten, `FROM t` is completed.
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         name_items(&mut query.body);
+        order_all(query);
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        rewrite(expr);
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if let Expr::Function(function) = expr
+            && let Some((meaning, grown)) = macros::expand(function)
+        {
+            let Some(room) = self.room.checked_sub(grown) else {
+                let (what, instead) = ("a statement that its functions make so long", "nest fewer of them");
+                return ControlFlow::Break(Error::Unsupported { what: what.into(), instead: instead.into() });
+            };
+            (self.room, *expr) = (room, meaning);
+        } else {
+            rewrite(expr);
+        }
         ControlFlow::Continue(())
     }
+}
+
+/// `ORDER BY ALL` by the places of what is selected: the planner takes columns alone.
+fn order_all(query: &mut Query) {
+    fn width(body: &SetExpr) -> Option<usize> {
+        match body {
+            SetExpr::Select(select) => {
+                let is_one =
+                    |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+                select.projection.iter().all(is_one).then_some(select.projection.len())
+            }
+            SetExpr::SetOperation { left, .. } => width(left),
+            SetExpr::Query(inner) => width(&inner.body),
+            SetExpr::Values(values) => values.rows.first().map(|row| row.len()),
+            _ => None,
+        }
+    }
+    let Some(width) = width(&query.body) else { return };
+    let Some(OrderBy { kind, .. }) = &mut query.order_by else { return };
+    let OrderByKind::All(options) = kind else { return };
+    let place = |n: usize| OrderByExpr {
+        expr: Expr::value(Value::Number(n.to_string(), false)),
+        options: *options,
+        with_fill: None,
+    };
+    *kind = OrderByKind::Expressions((1..=width).map(place).collect());
 }
 
 fn name_items(body: &mut SetExpr) {
@@ -444,37 +547,173 @@ fn name_items(body: &mut SetExpr) {
 
 fn rewrite(expr: &mut Expr) {
     match expr {
+        Expr::BinaryOp { left, op, right } if macros::is_comparison(op) => {
+            // an interval is as long as it is, whatever it is written in
+            if matches!(**left, Expr::Interval(_)) || matches!(**right, Expr::Interval(_)) {
+                for side in [left, right] {
+                    **side = call("tw_interval_size", vec![(**side).clone()]);
+                }
+            }
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Plus | BinaryOperator::Minus, right }
+            if matches!(**right, Expr::Interval(_)) && is_date(left) =>
+        {
+            // a date and an interval are a timestamp: hours must not be lost
+            let date = (**left).clone();
+            **left = cast(date, SqlType::Timestamp(None, TimezoneInfo::None));
+        }
         Expr::BinaryOp { left, op, right } => {
             let function = match op {
                 BinaryOperator::Divide => "tw_divide",
                 BinaryOperator::DuckIntegerDivide => "tw_integer_divide",
                 BinaryOperator::Modulo => "tw_modulo",
+                BinaryOperator::BitwiseXor => "power",
                 BinaryOperator::PGStartsWith => "starts_with",
+                BinaryOperator::PGRegexMatch | BinaryOperator::PGRegexNotMatch => "regexp_like",
                 _ => return,
             };
-            *expr = call(function, vec![(**left).clone(), (**right).clone()]);
+            let (left, right) = ((**left).clone(), (**right).clone());
+            *expr = match op {
+                BinaryOperator::BitwiseXor => {
+                    call(function, [left, right].map(|side| cast(side, SqlType::Double(ExactNumberInfo::None))).into())
+                }
+                BinaryOperator::PGRegexMatch => call(function, vec![left, whole_pattern(right)]),
+                BinaryOperator::PGRegexNotMatch => {
+                    let matches = Box::new(call(function, vec![left, whole_pattern(right)]));
+                    Expr::UnaryOp { op: UnaryOperator::Not, expr: matches }
+                }
+                _ => call(function, vec![left, right]),
+            };
+        }
+        // a regular expression that matches all of it
+        Expr::SimilarTo { negated, expr: of, pattern, escape_char: None } => {
+            let matches = call("regexp_like", vec![(**of).clone(), whole_pattern((**pattern).clone())]);
+            *expr = match negated {
+                true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(matches) },
+                false => matches,
+            };
+        }
+        Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr: of } => {
+            let minus = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(Expr::Nested(of.clone())) };
+            let one = Box::new(Expr::value(Value::Number("1".into(), false)));
+            *expr =
+                Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(minus), op: BinaryOperator::Minus, right: one }));
+        }
+        Expr::Cast { expr: of, data_type, .. } => {
+            let function = match data_type {
+                SqlType::TinyInt(_)
+                | SqlType::SmallInt(_)
+                | SqlType::Int(_)
+                | SqlType::Integer(_)
+                | SqlType::Int8(_)
+                | SqlType::Int16
+                | SqlType::Int32
+                | SqlType::Int64
+                | SqlType::BigInt(_) => "tw_rounded",
+                SqlType::Varchar(_) | SqlType::Text | SqlType::String(_) | SqlType::Char(_) => "tw_text",
+                _ => return,
+            };
+            **of = call(function, vec![(**of).clone()]);
+        }
+        Expr::AtTimeZone { timestamp, time_zone } => {
+            *expr = call("tw_at_time_zone", vec![(**timestamp).clone(), (**time_zone).clone()]);
+        }
+        Expr::Interval(interval) => {
+            while let Expr::Nested(inner) = &*interval.value {
+                interval.value = inner.clone();
+            }
         }
         Expr::Extract { field, expr: of, .. } => {
             let field = Expr::value(Value::SingleQuotedString(field.to_string().to_ascii_lowercase()));
             *expr = call("date_part", vec![field, (**of).clone()]);
         }
-        Expr::Function(function) if function.over.is_none() => rewrite_aggregate(function),
+        Expr::Function(function) if function.over.is_none() && function.name.to_string() == "time_bucket" => {
+            if let Some(zoned) = bucket_in_zone(function) {
+                *expr = zoned;
+            } else if arguments(function).get(1).is_some_and(is_date) {
+                *expr = cast(expr.clone(), SqlType::Date);
+            }
+        }
+        Expr::Function(function) if function.name.to_string() == "date_add" => {
+            let [left, right] = [0, 1].map(|i| arguments(function).into_iter().nth(i));
+            if let (Some(left), Some(right)) = (left, right) {
+                let op = BinaryOperator::Plus;
+                *expr = Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) };
+                rewrite(expr);
+            }
+        }
+        Expr::Function(function) if function.over.is_none() => {
+            ordered_set(function);
+            rewrite_aggregate(function);
+        }
         _ => {}
     }
 }
 
+fn cast(expr: Expr, data_type: SqlType) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+/// What is a date by how it is written.
+fn is_date(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_date(inner),
+        Expr::TypedString(typed) => matches!(typed.data_type, SqlType::Date),
+        Expr::Cast { data_type: SqlType::Date, .. } => true,
+        Expr::Function(function) => {
+            matches!(function.name.to_string().as_str(), "make_date" | "current_date" | "today")
+        }
+        _ => false,
+    }
+}
+
+/// `^(?s:pattern)$`
+fn whole_pattern(pattern: Expr) -> Expr {
+    let text = |t: &str| Box::new(Expr::value(Value::SingleQuotedString(t.into())));
+    let join = |left, right| Expr::BinaryOp { left, op: BinaryOperator::StringConcat, right };
+    Expr::Nested(Box::new(join(Box::new(join(text("^(?s:"), Box::new(Expr::Nested(Box::new(pattern))))), text(")$"))))
+}
+
+fn arguments(function: &Function) -> Vec<Expr> {
+    let FunctionArguments::List(list) = &function.args else { return Vec::new() };
+    let expr = |a: &FunctionArg| match a {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
+        _ => None,
+    };
+    list.args.iter().filter_map(expr).collect()
+}
+
+/// `time_bucket(width, time, 'zone')`: buckets of the clock on the wall there.
+fn bucket_in_zone(function: &Function) -> Option<Expr> {
+    let [width, time, zone] = arguments(function).try_into().ok()?;
+    let is_zone = matches!(&zone, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)));
+    let local = |time| call("tw_at_time_zone", vec![time, zone.clone()]);
+    // its buckets are of instants: of a clock on the wall they are the same numbers
+    let bucket =
+        |time| cast(call("time_bucket", vec![width.clone(), time]), SqlType::Timestamp(None, TimezoneInfo::None));
+    is_zone.then(|| local(bucket(local(time))))
+}
+
+/// `percentile_cont(share) WITHIN GROUP (ORDER BY x)` and its kin, as the functions that they are.
+fn ordered_set(function: &mut Function) {
+    let name = match function.name.to_string().as_str() {
+        "percentile_cont" => "tw_quantile_cont",
+        "percentile_disc" => "quantile_disc",
+        _ => return,
+    };
+    let [OrderByExpr { expr, options, .. }] = function.within_group.as_slice() else { return };
+    if options.asc == Some(false) {
+        return;
+    }
+    let args = [vec![expr.clone()], arguments(function)].concat();
+    let Expr::Function(plain) = call(name, args) else { return };
+    *function = Function { filter: function.filter.take(), ..plain };
+}
+
 /// DuckDB's aggregates that take one row's value, as the engine's `first_value` and `last_value`.
 fn rewrite_aggregate(function: &mut Function) {
-    let name = function.name.to_string();
+    let (name, args) = (function.name.to_string(), arguments(function));
     let FunctionArguments::List(list) = &mut function.args else { return };
-    let args: Vec<Expr> = list
-        .args
-        .iter()
-        .filter_map(|a| match a {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
-            _ => None,
-        })
-        .collect();
     let not_null = |e: &Expr| Expr::IsNotNull(Box::new(e.clone()));
     match (name.as_str(), args.as_slice()) {
         ("first", [_]) => function.name = ObjectName::from(vec![Ident::new("first_value")]),

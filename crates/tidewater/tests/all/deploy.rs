@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Server, folder};
+use crate::harness::{Server, TOKEN, folder};
 
 fn deploy() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder: run `cargo xtask test`");
@@ -121,6 +121,7 @@ fn the_containers_command_runs_without_root_on_a_read_only_file_system() {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", CONTAINER, "sh"]).arg(&root).arg(&data);
         command.arg(env!("CARGO_BIN_EXE_tidewater")).args(&entry).args(["--set", "server.port=0"]);
+        command.env("TIDEWATER_AUTH_BOOTSTRAP_TOKEN", TOKEN);
         Server::spawn(dir.path(), &mut command).unwrap_or_else(|log| panic!("it does not start:\n{log}"))
     };
     let mut server = start();

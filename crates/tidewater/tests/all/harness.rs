@@ -57,7 +57,7 @@ impl Server {
                 command.args(["--set", s])
             };
         });
-        command.envs(env.iter().copied()).current_dir(folder);
+        command.env("TIDEWATER_AUTH_BOOTSTRAP_TOKEN", TOKEN).envs(env.iter().copied()).current_dir(folder);
         Self::spawn(folder, &mut command)
     }
 
@@ -66,7 +66,6 @@ impl Server {
         let log = folder.join("server.log");
         let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
         let already = std::fs::read_to_string(&log).unwrap_or_default().len();
-        command.env("TIDEWATER_AUTH_BOOTSTRAP_TOKEN", TOKEN);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         let mut child = command.spawn().expect("the binary starts");
         let began = Instant::now();

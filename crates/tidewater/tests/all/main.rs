@@ -10,6 +10,7 @@ mod continuous;
 mod crash;
 mod deletes;
 mod deploy;
+mod differential;
 mod door;
 mod eyes;
 mod failpoints;

@@ -1,0 +1,60 @@
+//! DuckDB's dialect, held against DuckDB: `tests/sql` is the corpus, a statement a line, a file a category.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::harness::{Server, TOKEN, folder, python};
+
+/// Categories in which nothing is refused.
+const WHOLE: [&str; 2] = ["dashboards", "windows"];
+/// The most of the corpus that may be refused.
+const REFUSED: f64 = 0.11;
+
+fn corpus() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder: run `cargo xtask test`");
+    PathBuf::from(package).join("tests/sql")
+}
+
+#[test]
+fn each_statement_of_the_corpus_gives_duckdbs_answer_or_is_refused() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let said = python("differential.py", &[&server.url, TOKEN, corpus().to_str().expect("a path")]);
+    let report: Value = serde_json::from_str(&said).expect("JSON");
+    let known = std::fs::read_to_string(corpus().join("differences.txt")).expect("the known differences");
+    let known: BTreeSet<&str> = known.lines().filter_map(|l| Some(l.split_once('\t')?.0)).collect();
+    let (mut wrong, mut all, mut refused) = (BTreeSet::new(), 0, 0);
+    for (category, found) in report.as_object().expect("categories") {
+        let count = |verdict: &str| found["counts"][verdict].as_u64().unwrap_or(0);
+        let total = ["equal", "refused", "wrong", "wider"].map(count).iter().sum::<u64>();
+        println!("{category}: {total} statements, {} refused", count("refused"));
+        all += total;
+        refused += count("refused");
+        assert!(!WHOLE.contains(&category.as_str()) || count("refused") == 0, "{category}: {}", found["listed"]);
+        for listed in found["listed"].as_array().expect("a list") {
+            if listed[0] == "wrong" {
+                let statement = listed[1].as_str().expect("a statement");
+                assert!(known.contains(statement), "{statement}: {}", listed[2]);
+                wrong.insert(statement);
+            }
+        }
+    }
+    assert!(all >= 900, "{all} statements were tried");
+    assert!(refused as f64 <= REFUSED * all as f64, "{refused} of {all} statements are refused");
+    let gone: Vec<_> = known.difference(&wrong).collect();
+    assert!(gone.is_empty(), "these are DuckDB's answers now: {gone:?}");
+}
+
+#[test]
+fn functions_that_are_others_put_together_cannot_grow_without_bound() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    // each of them takes its argument twice
+    let nested = (0..40).fold("'x'".to_owned(), |inner, _| format!("regexp_extract({inner}, 'x')"));
+    let (status, code, text) = server.refusal(&format!("SELECT {nested}"));
+    assert_eq!((status, code.as_str()), (400, "unsupported"), "{text}");
+    let few = (0..4).fold("'x'".to_owned(), |inner, _| format!("regexp_extract({inner}, 'x')"));
+    assert_eq!(server.rows(&format!("SELECT {few}")), serde_json::json!([["x"]]));
+}

@@ -1,0 +1,134 @@
+SELECT host, time, abs(n - 5) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ceil(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ceiling(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, floor(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, round(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, round(usage, 2) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, round(n * 11, -1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, trunc(usage * 10) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, sign(n - 5) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, sqrt(n) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, cbrt(n) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, pow(n, 2) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, power(usage, 0.5) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n ** 2 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n ^ 2 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, exp(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ln(n + 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, log(n + 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, log10(n + 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, log2(n + 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, log(2, n + 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, sin(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, cos(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, tan(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, asin(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, acos(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, atan(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, atan2(usage, 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, sinh(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, cosh(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, tanh(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, degrees(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, radians(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, cot(usage + 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, pi() AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n / 2 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n // 2 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n % 3 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, mod(n, 3) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, fmod(usage, 0.3) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, -n AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n + 1 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n - 1 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n * 2 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n / 0 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n // 0 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n % 0 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, usage / 0 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, gcd(n, 6) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, lcm(n, 6) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, factorial(n) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n! AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, greatest(n, 5) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, least(n, 5) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, greatest(n, NULL, 3) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, bit_count(n) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n & 3 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n | 3 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, xor(n, 3) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n << 1 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n >> 1 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ~n AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, isnan(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, isinf(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, isfinite(usage) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, even(usage * 3) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, gamma(n + 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, lgamma(n + 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, nextafter(usage, 1) > usage AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n BETWEEN 2 AND 5 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n NOT BETWEEN 2 AND 5 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n IN (1, 2, 3) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n IN [1, 2, 3] AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n IS DISTINCT FROM 3 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n IS NOT DISTINCT FROM 3 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n::DOUBLE AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n::INTEGER AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, usage::INTEGER AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, (usage * 10)::BIGINT AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n::DECIMAL(10, 2) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n::DECIMAL(10, 2) / 3 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, CAST(usage AS DECIMAL(10, 3)) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, TRY_CAST(note AS INTEGER) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, TRY_CAST('12' AS INTEGER) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, '12'::INTEGER + 1 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, '1e3'::DOUBLE AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, 1_000 + n AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, 0x10 + n AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, 1e3 + n AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n = 3.0 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n > 2.5 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, add(n, 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, subtract(n, 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, multiply(n, 2) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, divide(n, 2) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, @(n - 5) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, random() BETWEEN 0 AND 1 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, width_bucket(n, 0, 10, 5) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, equi_width_bins(0, 10, 5, true) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, round_even(usage * 10, 0) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ok AND n > 3 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ok OR n > 3 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, NOT ok AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ok = true AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ok IS TRUE AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ok IS NOT FALSE AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ok::INT AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, CASE n WHEN 1 THEN 'one' WHEN 2 THEN 'two' ELSE 'many' END AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, CASE WHEN n > 5 THEN 'hi' WHEN n > 2 THEN 'mid' END AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, if(n > 5, 1, 0) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, iff(n > 5, 1, 0) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, coalesce(usage, 0) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, nullif(n, 3) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n <=> 3 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT id, big + 0 AS v FROM edge ORDER BY id
+SELECT id, big::DOUBLE AS v FROM edge ORDER BY id
+SELECT id, -(big // 2) AS v FROM edge ORDER BY id
+SELECT id, abs(big // 2) AS v FROM edge ORDER BY id
+SELECT id, big % 7 AS v FROM edge ORDER BY id
+SELECT id, f + 1 AS v FROM edge ORDER BY id
+SELECT id, f * 0 AS v FROM edge ORDER BY id
+SELECT id, round(f) AS v FROM edge ORDER BY id
+SELECT id, f = f AS v FROM edge ORDER BY id
+SELECT id, f > 1e308 AS v FROM edge ORDER BY id
+SELECT id, isnan(f) AS v FROM edge ORDER BY id
+SELECT id, isinf(f) AS v FROM edge ORDER BY id
+SELECT id, f::VARCHAR AS v FROM edge ORDER BY id
+SELECT id, big::VARCHAR AS v FROM edge ORDER BY id
+SELECT id, big::HUGEINT * 2 AS v FROM edge ORDER BY id
+SELECT id, sign(f) AS v FROM edge ORDER BY id
+SELECT id, greatest(f, 0) AS v FROM edge ORDER BY id
+SELECT id, coalesce(f, 0) AS v FROM edge ORDER BY id
+SELECT id, f IS NULL AS v FROM edge ORDER BY id
+SELECT id, sqrt(abs(f)) AS v FROM edge ORDER BY id

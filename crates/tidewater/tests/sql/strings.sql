@@ -1,0 +1,99 @@
+SELECT host, time, upper(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, lower(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, length(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, strlen(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, len(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, char_length(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, reverse(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, trim(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ltrim(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, rtrim(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, trim(note, 'ab') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, lpad(note, 8, '*') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, rpad(note, 8, '*') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, left(note, 2) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, right(note, 2) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, left(note, -1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, right(note, -1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, substr(note, 2, 2) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, substring(note, 2) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, substring(note FROM 2 FOR 2) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note[1] AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note[2:3] AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note[-2:] AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, replace(note, 'a', 'X') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, translate(note, 'ab', 'xy') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, concat(note, '-', host) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, concat_ws('-', note, host) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note || host AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note || 1 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, repeat(note, 2) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, strpos(note, 'b') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, instr(note, 'b') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, position('b' IN note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, contains(note, 'a') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, starts_with(note, 'a') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ends_with(note, 'a') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, prefix(note, 'a') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, suffix(note, 'a') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note ^@ 'a' AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note LIKE 'a%' AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note NOT LIKE '%b%' AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note ILIKE 'A%' AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note LIKE '_b%' AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note GLOB 'a*' AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note SIMILAR TO 'a.*' AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note ~ 'a.*' AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, regexp_matches(note, 'b') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, regexp_full_match(note, 'a.*') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, regexp_replace(note, '[ab]', 'X') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, regexp_replace(note, '[ab]', 'X', 'g') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, regexp_extract(note, 'a(.)', 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, regexp_extract(note, '[a-z]+') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, regexp_extract_all(note, '[a-z]') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, split_part(note, 'b', 1) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, string_split(note, 'b') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, str_split(note, 'b') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, split(note, 'b') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ascii(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, unicode(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ord(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, md5(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, sha256(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, base64(note::BLOB) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, hex(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, hash(note) IS NOT NULL AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, levenshtein(note, host) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, editdist3(note, host) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, jaccard(note, 'abc') >= 0 AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, damerau_levenshtein(note, host) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, hamming('abc', 'abd') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, format('{}-{}', note, n) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, printf('%s-%d', note, n) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, initcap(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, nfc_normalize(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, strip_accents(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, bar(n, 0, 10, 5) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, to_base64(note::BLOB) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note COLLATE NOCASE AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note = 'abc' AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note < 'b' AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note IS NULL AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, coalesce(note, 'none') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ifnull(note, 'none') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, nullif(note, 'abc') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, note IN ('abc', 'b') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, lcase(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, ucase(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, array_to_string([note, host], ',') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, string_agg(note, ',') OVER (PARTITION BY host ORDER BY time) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, octet_length(note::BLOB) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, bit_length(note) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, chr(97) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, concat(n, ':', ok) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, n::VARCHAR || 'x' AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, greatest(note, host) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, least(note, host) AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, levenshtein('kitten', 'sitting') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, url_encode('a b') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT host, time, parse_filename('/a/b.csv') AS v FROM cpu ORDER BY host, time LIMIT 25

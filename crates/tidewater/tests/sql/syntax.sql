@@ -1,0 +1,99 @@
+FROM cpu SELECT host, n ORDER BY host, time LIMIT 3
+FROM hosts ORDER BY host
+SELECT * EXCLUDE (time, note) FROM cpu ORDER BY host, n, usage LIMIT 3
+SELECT * EXCLUDE time FROM hosts ORDER BY host
+SELECT * REPLACE (n + 1 AS n) FROM cpu ORDER BY time, host LIMIT 3
+SELECT * RENAME (host AS server) FROM hosts ORDER BY ALL
+SELECT COLUMNS('n.*') FROM cpu ORDER BY ALL LIMIT 3
+SELECT min(COLUMNS(*)) FROM hosts
+SELECT host, n FROM cpu ORDER BY ALL LIMIT 5
+SELECT host, sum(n) FROM cpu GROUP BY ALL ORDER BY ALL
+SELECT host AS h, sum(n) AS s FROM cpu GROUP BY h HAVING s > 10 ORDER BY s DESC, h
+SELECT n * 2 AS twice FROM cpu WHERE twice > 10 ORDER BY ALL
+SELECT n + 1 AS a, a * 2 AS b FROM cpu ORDER BY ALL LIMIT 3
+SELECT host, n FROM cpu ORDER BY 2 DESC, 1, time LIMIT 3
+SELECT host FROM cpu ORDER BY n DESC NULLS FIRST, host, time LIMIT 3
+SELECT host FROM cpu LIMIT 10%
+SELECT host, n FROM cpu ORDER BY time, host LIMIT 2 OFFSET 3
+SELECT DISTINCT host FROM cpu ORDER BY host
+SELECT DISTINCT host, region FROM cpu ORDER BY ALL
+SELECT 1 UNION ALL SELECT 2 ORDER BY 1
+SELECT 1 AS a UNION SELECT 1 ORDER BY a
+SELECT 1 AS a, 2 AS b UNION ALL BY NAME SELECT 3 AS b, 4 AS a ORDER BY ALL
+SELECT 1 AS a UNION BY NAME SELECT 2 AS b ORDER BY ALL
+SELECT host FROM hosts INTERSECT SELECT host FROM cpu ORDER BY 1
+SELECT host FROM hosts EXCEPT SELECT host FROM cpu ORDER BY 1
+SELECT host FROM cpu INTERSECT ALL SELECT host FROM hosts ORDER BY 1
+WITH a AS (SELECT host, sum(n) AS s FROM cpu GROUP BY host) SELECT max(s) FROM a
+WITH a AS MATERIALIZED (SELECT 1 AS x) SELECT x FROM a
+WITH a AS NOT MATERIALIZED (SELECT 1 AS x) SELECT x FROM a
+WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 5) SELECT sum(i) FROM r
+SELECT * FROM generate_series(1, 3)
+SELECT * FROM range(3)
+SELECT * FROM range(1, 10, 3)
+SELECT * FROM unnest([1, 2, 3])
+SELECT unnest([1, 2, 3]) AS x
+SELECT * FROM generate_series(TIMESTAMP '2024-01-01', TIMESTAMP '2024-01-02', INTERVAL '6 hours')
+SELECT * FROM range(DATE '2024-01-01', DATE '2024-01-03', INTERVAL '1 day')
+SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(x, y)
+VALUES (1, 'a'), (2, 'b')
+SELECT x.* FROM hosts x ORDER BY host
+SELECT h.host, h.rack FROM hosts AS h ORDER BY 1
+SELECT hosts.host FROM hosts ORDER BY 1
+SELECT "host" FROM "hosts" ORDER BY 1
+SELECT HOST FROM Hosts ORDER BY 1
+SELECT host 'h' FROM hosts ORDER BY 1
+SELECT host h FROM hosts ORDER BY 1
+SELECT count(*) AS "My Count" FROM cpu
+SELECT 'it''s' AS s
+SELECT E'a\nb' AS s
+SELECT $$a'b$$ AS s
+SELECT 1;
+SELECT /* comment */ 1 -- more
+SELECT TRUE, FALSE, NULL
+SELECT 1 = 1, 1 <> 2, 1 != 2, 1 == 1
+SELECT CAST(1 AS VARCHAR), 1::VARCHAR
+SELECT host FROM cpu WHERE n = (SELECT max(n) FROM cpu) ORDER BY ALL
+SELECT host FROM cpu WHERE (host, n) IN (SELECT host, max(n) FROM cpu GROUP BY host) ORDER BY ALL
+SELECT host FROM hosts WHERE rack = ANY (SELECT rack FROM hosts WHERE host = 'a') ORDER BY 1
+SELECT n > ALL (SELECT 1) AS v FROM cpu ORDER BY ALL
+SELECT * FROM cpu WHERE false
+SELECT count(*) FROM cpu TABLESAMPLE 100%
+PIVOT cpu ON host USING sum(n) GROUP BY region ORDER BY region
+SELECT * FROM (PIVOT cpu ON host USING sum(n) GROUP BY region) ORDER BY region
+UNPIVOT hosts ON rack INTO NAME k VALUE v
+SELECT ALL host FROM hosts ORDER BY 1
+SELECT host, n FROM cpu WHERE host = 'a' AND n > 2 OR host = 'b' AND n < 2 ORDER BY ALL
+SELECT count(*) FROM cpu WHERE NOT (host = 'a')
+SELECT count(*) FROM cpu WHERE host NOT IN ('a')
+SELECT count(*) FROM cpu WHERE note IS NOT NULL AND length(note) > 1
+SELECT exists(SELECT 1 FROM cpu WHERE n > 100) AS e
+SELECT (SELECT count(*) FROM cpu) + (SELECT count(*) FROM hosts) AS s
+SELECT x FROM (SELECT 1 AS x) WHERE x = 1
+SELECT typeof(1), typeof('a'), typeof(1.5), typeof(now())
+SELECT typeof(n), typeof(usage), typeof(host), typeof(ok), typeof(time) FROM cpu LIMIT 1
+SELECT count(*) OVER () AS c FROM hosts
+SELECT 1 AS "select"
+SELECT t.x FROM (SELECT 1 x) t
+SELECT DISTINCT ON (region) region, host FROM cpu ORDER BY region, time, host
+SELECT host, count(*) c FROM cpu GROUP BY 1 ORDER BY c DESC, 1 LIMIT 2
+SELECT sum(n) FROM cpu WHERE time IN (SELECT max(time) FROM cpu)
+SELECT 10 / 4, 10 // 4, 10 % 4, -7 // 2, -7 % 2
+SELECT 'a' || NULL AS x, concat('a', NULL) AS y
+SELECT NULL = NULL AS x, NULL IS NULL AS y
+SELECT [1,2] = [1,2] AS x
+SELECT {'a': 1} = {'a': 1} AS x
+SELECT ROW(1, 2) = ROW(1, 2) AS x
+SELECT POSITIONAL_X FROM (SELECT 1 AS POSITIONAL_X)
+SELECT CAST(n AS TEXT) FROM cpu ORDER BY ALL LIMIT 2
+SELECT n::STRING FROM cpu ORDER BY ALL LIMIT 2
+SELECT n::FLOAT FROM cpu ORDER BY ALL LIMIT 2
+SELECT n::HUGEINT FROM cpu ORDER BY ALL LIMIT 2
+SELECT n::SMALLINT FROM cpu ORDER BY ALL LIMIT 2
+SELECT n::UBIGINT FROM cpu ORDER BY ALL LIMIT 2
+SELECT n::BOOLEAN FROM cpu ORDER BY ALL LIMIT 2
+SELECT 'true'::BOOLEAN, 't'::BOOLEAN, '0'::BOOLEAN
+SELECT CASE WHEN n IS NULL THEN 0 ELSE n END AS v FROM cpu ORDER BY ALL LIMIT 3
+SELECT host FROM cpu GROUP BY host ORDER BY sum(n) DESC, host
+SELECT count(DISTINCT host), count(DISTINCT (host, region)) FROM cpu
+SELECT region, list(DISTINCT host ORDER BY host) AS l FROM cpu GROUP BY 1 ORDER BY 1
