@@ -195,17 +195,15 @@ fn show_keys(state: &SessionState, scope: &Scope, role: Role, name: Option<&[Str
         Role::Field => matches!(c.role, Role::Field | Role::None),
         other => c.role == other,
     };
-    let keys: Vec<_> =
-        tables.iter().flat_map(|t| t.info.schema.columns().iter().filter(is_key).map(move |c| (t, c))).collect();
-    let text = |f: &dyn Fn(&(&&Arc<store::view::Table>, &model::Column)) -> String| -> ArrayRef {
-        Arc::new(keys.iter().map(|(t, c)| Some(f(&(t, c)))).collect::<StringArray>())
-    };
+    let keys = || tables.iter().flat_map(|t| t.info.schema.columns().iter().filter(is_key).map(move |c| (t, c)));
+    let text = |values: Vec<String>| Arc::new(StringArray::from(values)) as ArrayRef;
+    let name = if role == Role::Tag { "tag_key" } else { "field_key" };
     let mut columns = vec![
-        ("measurement", text(&|(t, _)| t.info.name.to_string())),
-        (if role == Role::Tag { "tag_key" } else { "field_key" }, text(&|(_, c)| c.name.to_string())),
+        ("measurement", text(keys().map(|(t, _)| t.info.name.to_string()).collect())),
+        (name, text(keys().map(|(_, c)| c.name.to_string()).collect())),
     ];
     if role != Role::Tag {
-        columns.push(("field_type", text(&|(_, c)| shown_type(&c.ty.arrow()))));
+        columns.push(("field_type", text(keys().map(|(_, c)| shown_type(&c.ty.arrow())).collect())));
     }
     table(state, columns)
 }

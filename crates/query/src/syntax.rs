@@ -547,12 +547,12 @@ fn name_items(body: &mut SetExpr) {
 
 fn rewrite(expr: &mut Expr) {
     match expr {
-        Expr::BinaryOp { left, op, right } if macros::is_comparison(op) => {
-            // an interval is as long as it is, whatever it is written in
-            if matches!(**left, Expr::Interval(_)) || matches!(**right, Expr::Interval(_)) {
-                for side in [left, right] {
-                    **side = call("tw_interval_size", vec![(**side).clone()]);
-                }
+        // an interval is as long as it is, whatever it is written in
+        Expr::BinaryOp { left, op, right }
+            if macros::is_comparison(op) && [&**left, &**right].iter().any(|s| matches!(s, Expr::Interval(_))) =>
+        {
+            for side in [left, right] {
+                **side = call("tw_interval_size", vec![(**side).clone()]);
             }
         }
         Expr::BinaryOp { left, op: BinaryOperator::Plus | BinaryOperator::Minus, right }

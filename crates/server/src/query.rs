@@ -194,8 +194,8 @@ pub async fn estimate(
     let rows = rows.await.map_err(failed)?;
     let (level, message) = match rows {
         ..=10_000 => ("none", None),
-        ..=100_000 => ("low", Some("more than 10 000 rows")),
-        ..=1_000_000 => ("medium", Some("more than 100 000 rows: narrow the time or add a LIMIT")),
+        10_001..=100_000 => ("low", Some("more than 10 000 rows")),
+        100_001..=1_000_000 => ("medium", Some("more than 100 000 rows: narrow the time or add a LIMIT")),
         _ => ("high", Some("more than 1 000 000 rows: narrow the time, add a LIMIT, or ask for Arrow or Parquet")),
     };
     let ms = began.elapsed().as_secs_f64() * 1e3;

@@ -48,9 +48,12 @@ fn encoded(format: Format, batches: &[RecordBatch], arrow: ArrowOptions) -> Resu
     Ok(out)
 }
 
+/// A column with its first value as JSON, as CSV and as MessagePack, and its word in `types`.
+type Golden = (ArrayRef, &'static str, &'static str, Vec<u8>, &'static str);
+
 /// A column of every type: its value in the first row, as JSON, as CSV, as MessagePack, and its word in `types`. The
 /// second row is null.
-fn golden() -> Vec<(ArrayRef, &'static str, &'static str, Vec<u8>, &'static str)> {
+fn golden() -> Vec<Golden> {
     fn a(array: impl arrow::array::Array + 'static) -> ArrayRef {
         Arc::new(array)
     }
@@ -266,9 +269,7 @@ fn every_type() -> RecordBatch {
 fn json_says_every_type() {
     let batch = every_type();
     let text = String::from_utf8(encoded(Format::Json, &[batch], ArrowOptions::default()).unwrap()).unwrap();
-    let of = |value: fn(&(ArrayRef, &'static str, &'static str, Vec<u8>, &'static str)) -> String| {
-        golden().iter().map(value).collect::<Vec<_>>().join(",")
-    };
+    let of = |value: fn(&Golden) -> String| golden().iter().map(value).collect::<Vec<_>>().join(",");
     let names = (0..golden().len()).map(|i| format!("\"c{i}\"")).collect::<Vec<_>>().join(",");
     let (types, first, second) = (of(|g| format!("{:?}", g.4)), of(|g| g.1.to_owned()), of(|_| "null".to_owned()));
     assert_eq!(
@@ -290,7 +291,7 @@ fn objects_say_what_the_envelope_says() {
             format!("{{{}}}", members.join(","))
         })
         .collect();
-    let lines = encoded(Format::JsonLines, &[batch.clone()], ArrowOptions::default()).unwrap();
+    let lines = encoded(Format::JsonLines, std::slice::from_ref(&batch), ArrowOptions::default()).unwrap();
     assert_eq!(String::from_utf8(lines).unwrap(), format!("{}\n", objects.join("\n")));
     let array = encoded(Format::JsonArray, &[batch.slice(0, 1), batch.slice(1, 1)], ArrowOptions::default()).unwrap();
     assert_eq!(String::from_utf8(array).unwrap(), format!("[{}]", objects.join(",")));
@@ -316,9 +317,7 @@ fn a_single_null_is_no_empty_line_of_csv() {
 #[test]
 fn msgpack_says_every_type_and_columns_that_were_put_aside_are_whole() {
     let batch = every_type();
-    let of = |g: &(ArrayRef, &'static str, &'static str, Vec<u8>, &'static str), rows: usize| {
-        [g.3.as_slice(), &[0xc0]].concat().repeat(rows / 2)
-    };
+    let of = |g: &Golden, rows: usize| [g.3.as_slice(), &[0xc0]].concat().repeat(rows / 2);
     // the second is beyond what waits in memory
     for copies in [1usize, 20_000] {
         let bytes = encoded(Format::Msgpack, &vec![batch.clone(); copies], ArrowOptions::default()).unwrap();
@@ -362,7 +361,8 @@ fn arrow_has_types_that_old_readers_know_and_at_least_one_batch() {
             assert!(!text.contains("View") && !text.contains("Decimal") && !text.contains("Large"), "{text}");
             assert!(!matches!(field.data_type(), DataType::Dictionary(..)) && field.is_nullable());
         }
-        let json = |b: &RecordBatch| encoded(Format::JsonLines, &[b.clone()], ArrowOptions::default()).unwrap();
+        let json =
+            |b: &RecordBatch| encoded(Format::JsonLines, std::slice::from_ref(b), ArrowOptions::default()).unwrap();
         // but for the second unit, which microseconds hold to year 10000 all the same, nothing reads otherwise
         assert_eq!(
             String::from_utf8(json(&batches[0])).unwrap().replace(".006000Z", ".006007Z"),
@@ -395,7 +395,9 @@ fn parquet_comes_back_equal() {
 fn an_answer_without_rows_keeps_its_columns() {
     let batch = every_type().slice(0, 0);
     for format in Format::ALL {
-        let bytes = encoded(format, &[batch.clone()], ArrowOptions { decimals: true, ..Default::default() }).unwrap();
+        let bytes =
+            encoded(format, std::slice::from_ref(&batch), ArrowOptions { decimals: true, ..Default::default() })
+                .unwrap();
         let names = match format {
             Format::JsonArray => b"[]".to_vec(),
             Format::JsonLines => Vec::new(),
