@@ -1,6 +1,7 @@
 //! `date_diff` counts the borders of a unit between two times, `date_sub` the whole units; `strftime` and `strptime`
 //! write and read times; `make_timestamp` puts one together.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use chrono::format::{Item, StrftimeItems};
@@ -59,14 +60,20 @@ fn month_number(us: i64) -> i64 {
 
 fn borders(unit: Unit, from: i64, to: i64) -> i64 {
     match unit {
-        Unit::Micros(width, origin) => (to - origin).div_euclid(width) - (from - origin).div_euclid(width),
+        Unit::Micros(width, origin) => {
+            let [from, to] = [from, to].map(|us| (i128::from(us) - i128::from(origin)).div_euclid(i128::from(width)));
+            (to - from).clamp(i64::MIN.into(), i64::MAX.into()) as i64
+        }
         Unit::Months(width) => month_number(to).div_euclid(width) - month_number(from).div_euclid(width),
     }
 }
 
 fn wholes(unit: Unit, from: i64, to: i64) -> i64 {
     match unit {
-        Unit::Micros(width, _) => (to - from) / width,
+        Unit::Micros(width, _) => {
+            let whole = (i128::from(to) - i128::from(from)) / i128::from(width);
+            whole.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+        }
         Unit::Months(width) => {
             let (earlier, later, sign) = if from <= to { (from, to, 1) } else { (to, from, -1) };
             let months = month_number(later) - month_number(earlier);
@@ -195,9 +202,15 @@ impl ScalarUDFImpl for Strftime {
         let format = format_of(&args.args[format], self.name())?;
         let items: Vec<Item> = StrftimeItems::new(&format).collect();
         let times = args.args[time].to_array(args.number_rows)?;
-        let write = |us: i64| civil(us).naive_utc().format_with_items(items.iter()).to_string();
-        let texts: StringArray =
-            times.as_primitive::<TimestampMicrosecondType>().iter().map(|t| t.map(write)).collect();
+        let write = |us: i64| {
+            let mut text = String::new();
+            match write!(text, "{}", civil(us).format_with_items(items.iter())) {
+                Ok(()) => Ok(text),
+                Err(_) => exec_err!("strftime cannot write a time by the format {format:?}"),
+            }
+        };
+        let times = times.as_primitive::<TimestampMicrosecondType>();
+        let texts = times.iter().map(|t| t.map(write).transpose()).collect::<Result<StringArray>>()?;
         Ok(ColumnarValue::Array(Arc::new(texts)))
     }
 }

@@ -203,7 +203,8 @@ impl Gathering {
         let (low, high, fraction) = (place.floor() as usize, place.ceil() as usize, place.fract());
         if let Some(us) = sorted.as_primitive_opt::<TimestampMicrosecondType>() {
             let (low, high) = (us.value(low), us.value(high));
-            let between = low + ((high - low) as f64 * fraction).round() as i64;
+            let apart = (i128::from(high) - i128::from(low)) as f64;
+            let between = low.saturating_add((apart * fraction).round() as i64);
             let zone = match &self.ty {
                 DataType::Timestamp(_, zone) => zone.clone(),
                 _ => None,

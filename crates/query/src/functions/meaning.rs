@@ -165,7 +165,7 @@ fn span_text(span: datafusion::arrow::datatypes::IntervalMonthDayNano) -> String
     let mut parts = Vec::new();
     for (value, unit) in [(span.months / 12, "year"), (span.months % 12, "month"), (span.days, "day")] {
         if value != 0 {
-            parts.push(format!("{value} {unit}{}", if value.abs() == 1 { "" } else { "s" }));
+            parts.push(format!("{value} {unit}{}", if value.unsigned_abs() == 1 { "" } else { "s" }));
         }
     }
     if span.nanoseconds != 0 || parts.is_empty() {

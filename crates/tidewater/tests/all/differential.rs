@@ -58,3 +58,45 @@ fn functions_that_are_others_put_together_cannot_grow_without_bound() {
     let few = (0..4).fold("'x'".to_owned(), |inner, _| format!("regexp_extract({inner}, 'x')"));
     assert_eq!(server.rows(&format!("SELECT {few}")), serde_json::json!([["x"]]));
 }
+
+#[test]
+fn the_ends_of_every_range_break_nothing() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    server.lines(
+        "t v=1i -9223372036854775808\nt v=-9223372036854775808i 0\nt v=9223372036854775807i 9223372036854775807",
+    );
+    let (least, most) = ("TIMESTAMP '-290000-01-01 00:00:00'", "TIMESTAMP '290000-01-01 00:00:00'");
+    for sql in [
+        "SELECT strftime(time, '%z %Z %s %c %+ %D %:z %#z') FROM t",
+        "SELECT strftime(time, '%') FROM t",
+        "SELECT strftime(time, '%Q') FROM t",
+        "SELECT strptime('99999999999-01-01', '%Y-%m-%d')",
+        "SELECT try_strptime(repeat('9', 1000), '%Y')",
+        "SELECT make_timestamp(9223372036854775807), make_timestamp(-9223372036854775807)",
+        "SELECT make_timestamp(9223372036854775807, -1, 99, 24, 60, 'NaN'::DOUBLE)",
+        "SELECT (INTERVAL '-2147483648 days')::VARCHAR, (INTERVAL '2147483647 months')::VARCHAR",
+        "SELECT INTERVAL '-2147483648 days' > INTERVAL '2147483647 months'",
+        "SELECT quantile_cont(time, 0.5), median(v), mode(v), mad(v), product(v), entropy(v), kurtosis(v) FROM t",
+        "SELECT quantile_cont(v, 2) FROM t",
+        "SELECT quantile_disc(v, [0, 1, 0.5]), quantile_cont(v, []) FROM t",
+        "SELECT date_diff('century', time, make_timestamp(0)), date_sub('month', time, make_timestamp(0)) FROM t",
+        "SELECT (v::DOUBLE * 1e300)::BIGINT FROM t",
+        "SELECT ('Infinity'::DOUBLE)::INTEGER",
+        "SELECT time AT TIME ZONE 'Nowhere/None' FROM t",
+        "SELECT time AT TIME ZONE 'Europe/Berlin' AT TIME ZONE 'Asia/Tokyo' FROM t",
+        "SELECT time_bucket(INTERVAL '1 hour', time, 'Asia/Kathmandu') FROM t",
+        "SELECT regexp_extract('a', '(', 1), regexp_extract('a', 'a', 99)",
+        "SELECT max(v, -1), min(v, 9223372036854775807), arg_max(v, time, 0) FROM t",
+    ] {
+        let reply = server.query_with(sql, &[]);
+        assert!([200, 400].contains(&reply.status), "{sql}: {} {}", reply.status, String::from_utf8_lossy(&reply.body));
+    }
+    for function in ["date_diff", "date_sub"] {
+        for unit in ["microsecond", "day", "week", "month", "year"] {
+            let reply = server.query_with(&format!("SELECT {function}('{unit}', {least}, {most})"), &[]);
+            assert!([200, 400].contains(&reply.status), "{function} {unit}: {}", String::from_utf8_lossy(&reply.body));
+        }
+    }
+    assert_eq!(server.metric("tidewater_query_slots_replaced_total"), 0.0, "no query broke its slot");
+}

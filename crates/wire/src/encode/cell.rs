@@ -339,7 +339,8 @@ pub(super) fn interval(out: &mut Vec<u8>, months: i32, days: i32, ns: i128) {
     let start = out.len();
     for (value, unit) in [(months / 12, "year"), (months % 12, "month"), (days, "day")] {
         if value != 0 {
-            let (space, plural) = (if out.len() > start { " " } else { "" }, if value.abs() == 1 { "" } else { "s" });
+            let (space, plural) =
+                (if out.len() > start { " " } else { "" }, if value.unsigned_abs() == 1 { "" } else { "s" });
             out.extend_from_slice(format!("{space}{value} {unit}{plural}").as_bytes());
         }
     }
