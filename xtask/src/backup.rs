@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::bench::{Server, lines, memory_mib, rate};
+use crate::bench::{Server, column, lines, memory_mib, rate};
 use crate::target;
 
 const ROWS: u64 = 10_000;
@@ -18,19 +18,13 @@ const FIELDS: u64 = 20;
 fn noise(state: &mut u64, first_row: u64) -> Vec<u8> {
     let mut out = b"\x82\xa1m\xa5noise\xa7columns\xde".to_vec();
     out.extend((FIELDS as u16 + 1).to_be_bytes());
-    let head = |out: &mut Vec<u8>, name: &str| {
-        out.push(0xa0 | name.len() as u8);
-        out.extend(name.as_bytes());
-        out.push(0xdd);
-        out.extend((ROWS as u32).to_be_bytes());
-    };
-    head(&mut out, "time");
+    column(&mut out, "time", ROWS);
     for row in first_row..first_row + ROWS {
         out.push(0xcf);
         out.extend((1_767_225_600_000_000 + row * 1_000).to_be_bytes());
     }
     for field in 0..FIELDS {
-        head(&mut out, &format!("f{field}"));
+        column(&mut out, &format!("f{field}"), ROWS);
         for _ in 0..ROWS {
             // xorshift64; an exponent of 1023 makes each pattern a number
             *state ^= *state << 13;

@@ -380,6 +380,14 @@ fn numbers() -> impl FnMut() -> u64 {
     }
 }
 
+/// The begin of a column of so many values: its short name, and an array that follows.
+pub(crate) fn column(out: &mut Vec<u8>, name: &str, rows: u64) {
+    out.push(0xa0 | name.len() as u8);
+    out.extend(name.as_bytes());
+    out.push(0xdd);
+    out.extend((rows as u32).to_be_bytes());
+}
+
 pub(crate) fn columnar(rows: u64) -> Vec<u8> {
     let mut next = numbers();
     let mut out = vec![0x82, 0xa1, b'm', 0xa5];
@@ -387,19 +395,13 @@ pub(crate) fn columnar(rows: u64) -> Vec<u8> {
     out.push(0xa7);
     out.extend(b"columns");
     out.push(0x86);
-    let head = |out: &mut Vec<u8>, name: &str| {
-        out.push(0xa0 | name.len() as u8);
-        out.extend(name.as_bytes());
-        out.push(0xdd);
-        out.extend((rows as u32).to_be_bytes());
-    };
-    head(&mut out, "time");
+    column(&mut out, "time", rows);
     for i in 0..rows {
         out.push(0xcf);
         out.extend((1_767_225_600_000_000 + i * 1_000).to_be_bytes());
     }
     for (name, values) in [("host", 1_000), ("region", 3)] {
-        head(&mut out, name);
+        column(&mut out, name, rows);
         for _ in 0..rows {
             let text = format!("{name}{:03}", next() % values);
             out.push(0xa0 | text.len() as u8);
@@ -407,7 +409,7 @@ pub(crate) fn columnar(rows: u64) -> Vec<u8> {
         }
     }
     for name in ["usage_idle", "usage_user", "usage_system"] {
-        head(&mut out, name);
+        column(&mut out, name, rows);
         for _ in 0..rows {
             out.push(0xcb);
             out.extend((next() as f64 / 2e7).to_be_bytes());

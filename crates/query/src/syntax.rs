@@ -8,8 +8,9 @@ use model::{Role, fold, limits};
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType as SqlType, DescribeAlias, DuplicateTreatment, ExactNumberInfo, Expr, Function,
     FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause,
-    ObjectName, ObjectNamePart, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, SelectFlavor, SelectItem,
-    SetExpr, Statement, TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    ObjectName, ObjectNamePart, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectFlavor,
+    SelectItem, SetExpr, Statement, TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut,
+    WildcardAdditionalOptions,
 };
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::keywords::Keyword;
@@ -176,7 +177,7 @@ pub fn tables_of_window(sql: &str) -> Result<Vec<Vec<String>>, Error> {
     let Kind::Query(statement) = parse_window(sql, (0, 0))?.kind else { return Ok(Vec::new()) };
     let mut named = Vec::new();
     let _ = sqlparser::ast::visit_relations(&*statement, |name: &ObjectName| {
-        named.push(name.0.iter().filter_map(|p| p.as_ident()).map(|i| i.value.clone()).collect());
+        named.push(parts(name));
         ControlFlow::<()>::Continue(())
     });
     Ok(named)
@@ -274,10 +275,15 @@ fn whole<T>(
 }
 
 fn condition_of(statement: &mut Statement) -> Result<&mut Option<Expr>, Error> {
+    Ok(&mut select_of(statement)?.selection)
+}
+
+/// The one SELECT that a statement of our own making is.
+pub(crate) fn select_of(statement: &mut Statement) -> Result<&mut Select, Error> {
     if let Statement::Query(query) = statement
         && let SetExpr::Select(select) = &mut *query.body
     {
-        return Ok(&mut select.selection);
+        return Ok(select);
     }
     Err(Error::Internal("a SELECT is no SELECT".into()))
 }
@@ -379,8 +385,11 @@ fn show(tokens: &[TokenWithSpan]) -> Result<Option<Kind>, Error> {
 /// The parts of a table's name that the tokens are.
 fn table_name(tokens: &[TokenWithSpan]) -> Result<Vec<String>, Error> {
     let (tokens, _) = fold_tokens(tokens.to_vec());
-    let name = whole(tokens, |parser| parser.parse_object_name(false))?;
-    Ok(name.0.iter().filter_map(|p| p.as_ident()).map(|i| i.value.clone()).collect())
+    Ok(parts(&whole(tokens, |parser| parser.parse_object_name(false))?))
+}
+
+fn parts(name: &ObjectName) -> Vec<String> {
+    name.0.iter().filter_map(|p| p.as_ident()).map(|i| i.value.clone()).collect()
 }
 
 /// Forms of DuckDB that the parser does not have, as those that it has, token by token:
@@ -563,35 +572,23 @@ fn rewrite(expr: &mut Expr) {
             **left = cast(date, SqlType::Timestamp(None, TimezoneInfo::None));
         }
         Expr::BinaryOp { left, op, right } => {
-            let function = match op {
-                BinaryOperator::Divide => "tw_divide",
-                BinaryOperator::DuckIntegerDivide => "tw_integer_divide",
-                BinaryOperator::Modulo => "tw_modulo",
-                BinaryOperator::BitwiseXor => "power",
-                BinaryOperator::PGStartsWith => "starts_with",
-                BinaryOperator::PGRegexMatch | BinaryOperator::PGRegexNotMatch => "regexp_like",
+            let both = || vec![(**left).clone(), (**right).clone()];
+            *expr = match op {
+                BinaryOperator::Divide => call("tw_divide", both()),
+                BinaryOperator::DuckIntegerDivide => call("tw_integer_divide", both()),
+                BinaryOperator::Modulo => call("tw_modulo", both()),
+                BinaryOperator::PGStartsWith => call("starts_with", both()),
+                BinaryOperator::BitwiseXor => {
+                    let float = |side| cast(side, SqlType::Double(ExactNumberInfo::None));
+                    call("power", both().into_iter().map(float).collect())
+                }
+                BinaryOperator::PGRegexMatch => whole_match(left, right, false),
+                BinaryOperator::PGRegexNotMatch => whole_match(left, right, true),
                 _ => return,
             };
-            let (left, right) = ((**left).clone(), (**right).clone());
-            *expr = match op {
-                BinaryOperator::BitwiseXor => {
-                    call(function, [left, right].map(|side| cast(side, SqlType::Double(ExactNumberInfo::None))).into())
-                }
-                BinaryOperator::PGRegexMatch => call(function, vec![left, whole_pattern(right)]),
-                BinaryOperator::PGRegexNotMatch => {
-                    let matches = Box::new(call(function, vec![left, whole_pattern(right)]));
-                    Expr::UnaryOp { op: UnaryOperator::Not, expr: matches }
-                }
-                _ => call(function, vec![left, right]),
-            };
         }
-        // a regular expression that matches all of it
         Expr::SimilarTo { negated, expr: of, pattern, escape_char: None } => {
-            let matches = call("regexp_like", vec![(**of).clone(), whole_pattern((**pattern).clone())]);
-            *expr = match negated {
-                true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(matches) },
-                false => matches,
-            };
+            *expr = whole_match(of, pattern, *negated);
         }
         Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr: of } => {
             let minus = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(Expr::Nested(of.clone())) };
@@ -667,11 +664,14 @@ fn is_date(expr: &Expr) -> bool {
     }
 }
 
-/// `^(?s:pattern)$`
-fn whole_pattern(pattern: Expr) -> Expr {
-    let text = |t: &str| Box::new(Expr::value(Value::SingleQuotedString(t.into())));
+/// Whether a regular expression matches all of a text (or does not): `regexp_like(text, '^(?s:pattern)$')`.
+fn whole_match(text: &Expr, pattern: &Expr, negated: bool) -> Expr {
+    let part = |t: &str| Box::new(Expr::value(Value::SingleQuotedString(t.into())));
     let join = |left, right| Expr::BinaryOp { left, op: BinaryOperator::StringConcat, right };
-    Expr::Nested(Box::new(join(Box::new(join(text("^(?s:"), Box::new(Expr::Nested(Box::new(pattern))))), text(")$"))))
+    let pattern = Box::new(Expr::Nested(Box::new(pattern.clone())));
+    let whole = Expr::Nested(Box::new(join(Box::new(join(part("^(?s:"), pattern)), part(")$"))));
+    let matches = call("regexp_like", vec![text.clone(), whole]);
+    if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(matches) } } else { matches }
 }
 
 fn arguments(function: &Function) -> Vec<Expr> {

@@ -57,14 +57,16 @@ impl Form {
         Ok(Self { format, arrow, with_profile: is_true("x-arc-profile"), with_trailer, limit: None })
     }
 
-    /// The format that the request names: its field `format`, else the media type that it accepts best, else JSON.
+    /// The format of the route, else the one that the request names: its field `format`, else the media type that it
+    /// accepts best, else JSON.
     ///
     /// # Errors
     /// As [`Form::of`]; `named` is none of the formats.
-    pub fn asked(named: Option<&str>, headers: &HeaderMap) -> Result<Self, ApiError> {
-        let format = match named.filter(|n| !n.is_empty()) {
-            None => accepted(headers).unwrap_or(Format::Json),
-            Some(name) => Format::named(&name.to_ascii_lowercase()).ok_or_else(|| {
+    pub fn asked(fixed: Option<Format>, named: Option<&str>, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let format = match (fixed, named.filter(|n| !n.is_empty())) {
+            (Some(fixed), _) => fixed,
+            (None, None) => accepted(headers).unwrap_or(Format::Json),
+            (None, Some(name)) => Format::named(&name.to_ascii_lowercase()).ok_or_else(|| {
                 let message = format!("format {name:?} is none of json, ndjson, csv, msgpack, arrow, parquet");
                 ApiError::new(Code::InvalidParameter, message)
             })?,
@@ -281,7 +283,7 @@ mod tests {
 
     fn form(accept: &str, named: Option<&str>) -> Result<Format, ApiError> {
         let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_str(accept).expect("a header"))]);
-        Form::asked(named, &headers).map(|form| form.format)
+        Form::asked(None, named, &headers).map(|form| form.format)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State as Extract;
+use axum::extract::{FromRequest, FromRequestParts, Request, State as Extract};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use model::Code;
@@ -116,73 +116,63 @@ fn envelope(error: ApiError) -> ApiError {
     error.with("columns", Value::Null).with("data", Value::Null).with("row_count", Value::from(0))
 }
 
-/// One statement, answered in the form that a route stands for or its field `format` or header `Accept` names.
-async fn statement(
-    state: &Shared,
-    caller: &Caller,
-    headers: &HeaderMap,
-    body: &[u8],
-    format: Option<Format>,
-) -> Result<Response, ApiError> {
-    let began = Instant::now();
-    let body = Body::read(body)?;
-    let form = match format {
-        Some(format) => Form::of(format, headers),
-        None => Form::asked(body.format.as_deref(), headers),
-    };
-    let form = form?.limited(body.limit);
-    let request = body.request(state, caller, headers)?;
-    let stream = counted(state, state.engine.query(request).await)?;
-    respond(state, stream, form, began).await
+/// A statement as it came, and who sent it.
+#[derive(Debug)]
+pub struct Sent {
+    state: Shared,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl FromRequest<Shared> for Sent {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &Shared) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, state).await?;
+        let headers = parts.headers.clone();
+        let body = Bytes::from_request(Request::from_parts(parts, body), state).await;
+        let body = body.map_err(|e| ApiError::new(Code::InvalidBody, e.body_text()))?;
+        Ok(Self { state: Shared::clone(state), caller, headers, body })
+    }
+}
+
+impl Sent {
+    /// Its answer, in the form that a route stands for or its field `format` or header `Accept` names.
+    async fn answer(self, format: Option<Format>) -> Result<Response, ApiError> {
+        let began = Instant::now();
+        let Self { state, caller, headers, body } = self;
+        let body = Body::read(&body)?;
+        let form = Form::asked(format, body.format.as_deref(), &headers)?.limited(body.limit);
+        let request = body.request(&state, &caller, &headers)?;
+        let stream = counted(&state, state.engine.query(request).await)?;
+        respond(&state, stream, form, began).await
+    }
 }
 
 /// `POST /api/v1/query`: the JSON envelope, unless another format is asked for.
-pub async fn any(
-    Extract(state): Extract<Shared>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, ApiError> {
-    statement(&state, &caller, &headers, &body, None).await.map_err(envelope)
+pub async fn any(sent: Sent) -> Result<Response, ApiError> {
+    sent.answer(None).await.map_err(envelope)
 }
 
 /// `POST /api/v1/query/arrow`: an Arrow IPC stream.
-pub async fn arrow(
-    Extract(state): Extract<Shared>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, ApiError> {
-    statement(&state, &caller, &headers, &body, Some(Format::Arrow)).await
+pub async fn arrow(sent: Sent) -> Result<Response, ApiError> {
+    sent.answer(Some(Format::Arrow)).await
 }
 
 /// `POST /api/v1/query/msgpack`: the envelope with `data` by columns.
-pub async fn msgpack(
-    Extract(state): Extract<Shared>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, ApiError> {
-    statement(&state, &caller, &headers, &body, Some(Format::Msgpack)).await
+pub async fn msgpack(sent: Sent) -> Result<Response, ApiError> {
+    sent.answer(Some(Format::Msgpack)).await
 }
 
 /// `POST /api/v1/query/stream`: CSV, as Arc's Python edition has it.
-pub async fn csv(
-    Extract(state): Extract<Shared>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, ApiError> {
-    statement(&state, &caller, &headers, &body, Some(Format::Csv)).await
+pub async fn csv(sent: Sent) -> Result<Response, ApiError> {
+    sent.answer(Some(Format::Csv)).await
 }
 
 /// `POST /api/v1/query/estimate`: how many rows a statement would give, from statistics.
-pub async fn estimate(
-    Extract(state): Extract<Shared>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Json<Value>, ApiError> {
+pub async fn estimate(Sent { state, caller, headers, body }: Sent) -> Result<Json<Value>, ApiError> {
     let began = Instant::now();
     let failed = |error: ApiError| error.with("estimated_rows", Value::Null).with("warning_level", "error".into());
     let rows = async {
@@ -237,10 +227,7 @@ async fn rows_of(
         let message = format!("limit is {limit}; at most {MOST_ROWS} rows come so: use POST /api/v1/query");
         return Err(ApiError::new(Code::InvalidParameter, message));
     }
-    let form = match format {
-        Some(format) => Form::of(format, headers),
-        None => Form::asked(wanted.format.as_deref(), headers),
-    }?;
+    let form = Form::asked(format, wanted.format.as_deref(), headers)?;
     let given = |text: Option<String>| text.filter(|t| !t.trim().is_empty());
     let selection = Selection {
         table,
@@ -280,12 +267,7 @@ pub async fn rows_as_csv(
 }
 
 /// `POST /api/v3/query_sql`: InfluxDB 3's SQL over HTTP.
-pub async fn v3_post(
-    Extract(state): Extract<Shared>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, ApiError> {
+pub async fn v3_post(Sent { state, caller, headers, body }: Sent) -> Result<Response, ApiError> {
     let body = serde_json::from_slice(&body).map_err(|e| {
         ApiError::new(Code::InvalidBody, format!("the body is not JSON of the form {{\"db\": …, \"q\": …}}: {e}"))
     })?;

@@ -5,13 +5,15 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use chrono::format::{Item, StrftimeItems};
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, Utc};
+use chrono::{Months, NaiveDate, NaiveDateTime};
 use datafusion::arrow::array::{Array, AsArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 use datafusion::common::{ScalarValue, exec_err, plan_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+
+use super::time::{BUCKET_ORIGIN, SECOND, civil, month_number, naive, text_argument, timestamp};
 
 pub fn all() -> Vec<ScalarUDF> {
     let mut all = vec![super::udf(Between::new("date_diff")), super::udf(Between::new("date_sub"))];
@@ -19,10 +21,6 @@ pub fn all() -> Vec<ScalarUDF> {
     all.extend([super::udf(Strptime::new("strptime")), super::udf(Strptime::new("try_strptime"))]);
     all
 }
-
-const SECOND: i64 = 1_000_000;
-/// A Monday.
-const WEEKS_ORIGIN: i64 = 946_857_600 * SECOND;
 
 /// How long a unit is: microseconds and where they are counted from, or months.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +37,7 @@ fn unit(name: &str) -> Option<Unit> {
         "minute" | "minutes" | "m" => Unit::Micros(60 * SECOND, 0),
         "hour" | "hours" | "h" => Unit::Micros(3_600 * SECOND, 0),
         "day" | "days" | "d" => Unit::Micros(86_400 * SECOND, 0),
-        "week" | "weeks" | "w" => Unit::Micros(7 * 86_400 * SECOND, WEEKS_ORIGIN),
+        "week" | "weeks" | "w" => Unit::Micros(7 * 86_400 * SECOND, BUCKET_ORIGIN),
         "month" | "months" | "mon" => Unit::Months(1),
         "quarter" | "quarters" => Unit::Months(3),
         "year" | "years" | "y" => Unit::Months(12),
@@ -47,15 +45,6 @@ fn unit(name: &str) -> Option<Unit> {
         "century" | "centuries" => Unit::Months(1_200),
         _ => return None,
     })
-}
-
-fn civil(us: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(us).unwrap_or_default()
-}
-
-fn month_number(us: i64) -> i64 {
-    let at = civil(us);
-    i64::from(at.year()) * 12 + i64::from(at.month0())
 }
 
 fn borders(unit: Unit, from: i64, to: i64) -> i64 {
@@ -92,8 +81,7 @@ struct Between {
 
 impl Between {
     fn new(name: &'static str) -> Self {
-        let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        let signature = Signature::exact(vec![DataType::Utf8, time(), time()], Volatility::Immutable);
+        let signature = Signature::exact(vec![DataType::Utf8, timestamp(), timestamp()], Volatility::Immutable);
         Self { name, signature }
     }
 }
@@ -112,10 +100,8 @@ impl ScalarUDFImpl for Between {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let ColumnarValue::Scalar(ScalarValue::Utf8(Some(name))) = &args.args[0] else {
-            return exec_err!("the first argument of {} is a text constant, like 'hour'", self.name);
-        };
-        let Some(unit) = unit(&name.to_ascii_lowercase()) else {
+        let name = text_argument(&args.args[0], self.name)?;
+        let Some(unit) = unit(&name) else {
             return exec_err!("{} does not know the unit {name:?}", self.name);
         };
         let count = if self.name == "date_diff" { borders } else { wholes };
@@ -128,10 +114,6 @@ impl ScalarUDFImpl for Between {
         debug_assert_eq!(counts.len(), args.number_rows);
         Ok(ColumnarValue::Array(Arc::new(counts)))
     }
-}
-
-fn naive() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, None)
 }
 
 /// DuckDB's format as chrono's, which differs in fractions of a second.

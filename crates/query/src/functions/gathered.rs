@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, new_empty_array};
 use datafusion::arrow::compute;
-use datafusion::arrow::datatypes::{
-    DataType, Field, FieldRef, Float64Type, Schema, TimeUnit, TimestampMicrosecondType,
-};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Schema, TimestampMicrosecondType};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{ScalarValue, exec_err, plan_err};
@@ -15,6 +13,8 @@ use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Signature, Volatility};
+
+use super::time::{naive, timestamp};
 
 /// None has a name that is an alias of one of the engine's: which of the two an alias means is chance.
 pub fn all() -> Vec<AggregateUDF> {
@@ -64,10 +64,6 @@ impl Gathered {
     }
 }
 
-fn instant() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-}
-
 impl AggregateUDFImpl for Gathered {
     fn name(&self) -> &str {
         self.name
@@ -85,10 +81,8 @@ impl AggregateUDFImpl for Gathered {
         let value = match (&types[0], self.kind) {
             (ty, Kind::Mode | Kind::Discrete | Kind::Entropy) => ty.clone(),
             (ty, _) if ty.is_numeric() || ty.is_null() => DataType::Float64,
-            (DataType::Timestamp(_, Some(_)), Kind::Continuous | Kind::Median) => instant(),
-            (DataType::Timestamp(_, None) | DataType::Date32, Kind::Continuous | Kind::Median) => {
-                DataType::Timestamp(TimeUnit::Microsecond, None)
-            }
+            (DataType::Timestamp(_, Some(_)), Kind::Continuous | Kind::Median) => timestamp(),
+            (DataType::Timestamp(_, None) | DataType::Date32, Kind::Continuous | Kind::Median) => naive(),
             (other, _) => return plan_err!("{} of {other} is not defined", self.name),
         };
         let mut coerced = vec![value];

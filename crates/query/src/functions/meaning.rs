@@ -6,8 +6,8 @@ use chrono::{Offset, TimeZone};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::compute::cast as cast_array;
 use datafusion::arrow::datatypes::{
-    DataType, DurationMicrosecondType, Float64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
-    TimestampMicrosecondType,
+    DataType, DurationMicrosecondType, Float32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+    IntervalUnit, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::common::{ScalarValue, exec_err, plan_err};
 use datafusion::error::Result;
@@ -16,92 +16,88 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::time::{naive, timestamp};
+
 pub fn all() -> Vec<ScalarUDF> {
     vec![
-        super::udf(Rounded::new()),
-        super::udf(Text::new()),
-        super::udf(IntervalSize::new()),
+        super::udf(Meant::new(Meaning::Rounded)),
+        super::udf(Meant::new(Meaning::Text)),
+        super::udf(Meant::new(Meaning::Size)),
         super::udf(AtTimeZone::new()),
         super::udf(Len::new()),
     ]
 }
 
-fn anything() -> Signature {
-    Signature::any(1, Volatility::Immutable)
+/// What some types mean in DuckDB otherwise than in the engine; other types stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Meaning {
+    /// A float that is cast to an integer: the nearest whole number, of two the even one.
+    Rounded,
+    /// A float or an interval as text.
+    Text,
+    /// The size of an interval in microseconds, for comparisons: a month has 30 days, a day 24 hours.
+    Size,
 }
 
-/// The argument itself where its type is none of those for which the function does something.
-fn unless(
-    args: Vec<Expr>,
-    context: &SimplifyContext,
-    matters: impl Fn(&DataType) -> bool,
-) -> Result<ExprSimplifyResult> {
-    let [arg] = args.as_slice() else { return Ok(ExprSimplifyResult::Original(args)) };
-    match matters(&context.get_data_type(arg)?) {
-        true => Ok(ExprSimplifyResult::Original(args)),
-        false => Ok(ExprSimplifyResult::Simplified(args.into_iter().next().expect("one argument"))),
-    }
-}
-
-/// What a cast to an integer makes of a float: the nearest whole number, of two the even one; other types as they are.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Rounded {
-    signature: Signature,
-}
-
-impl Rounded {
-    fn new() -> Self {
-        Self { signature: anything() }
-    }
-}
-
-impl ScalarUDFImpl for Rounded {
-    fn name(&self) -> &str {
-        "tw_rounded"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(if types[0].is_floating() { DataType::Float64 } else { types[0].clone() })
-    }
-
-    fn simplify(&self, args: Vec<Expr>, context: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        unless(args, context, DataType::is_floating)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let values = args.args[0].to_array(args.number_rows)?;
-        if !values.data_type().is_floating() {
-            return Ok(ColumnarValue::Array(values));
+impl Meaning {
+    fn matters(self, ty: &DataType) -> bool {
+        let is_span = matches!(ty, DataType::Interval(_) | DataType::Duration(_));
+        match self {
+            Meaning::Rounded => ty.is_floating(),
+            Meaning::Text => ty.is_floating() || is_span,
+            Meaning::Size => is_span,
         }
-        let values = cast_array(&values, &DataType::Float64)?;
-        let rounded = values.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::round_ties_even);
-        Ok(ColumnarValue::Array(Arc::new(rounded)))
+    }
+
+    /// The type of what it makes.
+    fn ty(self) -> DataType {
+        match self {
+            Meaning::Rounded => DataType::Float64,
+            Meaning::Text => DataType::Utf8,
+            Meaning::Size => DataType::Int64,
+        }
+    }
+
+    /// Of values of a type that matters.
+    fn of(self, values: &ArrayRef) -> Result<ArrayRef> {
+        Ok(match self {
+            Meaning::Rounded => {
+                let values = cast_array(values, &DataType::Float64)?;
+                let round = f64::round_ties_even;
+                Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(round))
+            }
+            Meaning::Text => Arc::new(texts(values)?),
+            Meaning::Size => {
+                let spans = spans(values)?;
+                let sizes: Int64Array = spans.as_primitive::<IntervalMonthDayNanoType>().unary(|span| {
+                    let days = i64::from(span.months) * 30 + i64::from(span.days);
+                    days.saturating_mul(86_400_000_000).saturating_add(span.nanoseconds / 1_000)
+                });
+                Arc::new(sizes)
+            }
+        })
     }
 }
 
-/// A float or an interval as DuckDB writes it; other types as they are.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Text {
+struct Meant {
+    meaning: Meaning,
     signature: Signature,
 }
 
-fn has_own_text(ty: &DataType) -> bool {
-    ty.is_floating() || matches!(ty, DataType::Interval(_) | DataType::Duration(_))
-}
-
-impl Text {
-    fn new() -> Self {
-        Self { signature: anything() }
+impl Meant {
+    fn new(meaning: Meaning) -> Self {
+        Self { meaning, signature: Signature::any(1, Volatility::Immutable) }
     }
 }
 
-impl ScalarUDFImpl for Text {
+impl ScalarUDFImpl for Meant {
     fn name(&self) -> &str {
-        "tw_text"
+        match self.meaning {
+            Meaning::Rounded => "tw_rounded",
+            Meaning::Text => "tw_text",
+            Meaning::Size => "tw_interval_size",
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -109,32 +105,39 @@ impl ScalarUDFImpl for Text {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(if has_own_text(&types[0]) { DataType::Utf8 } else { types[0].clone() })
+        Ok(if self.meaning.matters(&types[0]) { self.meaning.ty() } else { types[0].clone() })
     }
 
-    fn simplify(&self, args: Vec<Expr>, context: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        unless(args, context, has_own_text)
+    /// The argument itself where its type does not matter.
+    fn simplify(&self, mut args: Vec<Expr>, context: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        match self.meaning.matters(&context.get_data_type(&args[0])?) {
+            true => Ok(ExprSimplifyResult::Original(args)),
+            false => Ok(ExprSimplifyResult::Simplified(args.remove(0))),
+        }
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let values = args.args[0].to_array(args.number_rows)?;
-        let texts: StringArray = match values.data_type() {
-            DataType::Float32 => {
-                let values = values.as_primitive::<datafusion::arrow::datatypes::Float32Type>();
-                values.iter().map(|v| v.map(|v| float_text(&v.to_string(), f64::from(v)))).collect()
-            }
-            ty if ty.is_floating() => {
-                let values = cast_array(&values, &DataType::Float64)?;
-                values.as_primitive::<Float64Type>().iter().map(|v| v.map(|v| float_text(&v.to_string(), v))).collect()
-            }
-            DataType::Interval(_) | DataType::Duration(_) => {
-                let values = spans(&values)?;
-                values.as_primitive::<IntervalMonthDayNanoType>().iter().map(|v| v.map(span_text)).collect()
-            }
-            _ => return Ok(ColumnarValue::Array(values)),
-        };
-        Ok(ColumnarValue::Array(Arc::new(texts)))
+        Ok(ColumnarValue::Array(match self.meaning.matters(values.data_type()) {
+            true => self.meaning.of(&values)?,
+            false => values,
+        }))
     }
+}
+
+/// Floats or intervals as DuckDB writes them.
+fn texts(values: &ArrayRef) -> Result<StringArray> {
+    Ok(match values.data_type() {
+        DataType::Float32 => {
+            let values = values.as_primitive::<Float32Type>();
+            values.iter().map(|v| v.map(|v| float_text(&v.to_string(), f64::from(v)))).collect()
+        }
+        ty if ty.is_floating() => {
+            let values = cast_array(values, &DataType::Float64)?;
+            values.as_primitive::<Float64Type>().iter().map(|v| v.map(|v| float_text(&v.to_string(), v))).collect()
+        }
+        _ => spans(values)?.as_primitive::<IntervalMonthDayNanoType>().iter().map(|v| v.map(span_text)).collect(),
+    })
 }
 
 /// The shortest digits that read back as the value, with an exponent below 1e-4 and from 1e16 on.
@@ -161,7 +164,7 @@ fn float_text(plain: &str, value: f64) -> String {
 }
 
 /// `1 year 2 months 3 days 04:05:06.789`.
-fn span_text(span: datafusion::arrow::datatypes::IntervalMonthDayNano) -> String {
+fn span_text(span: IntervalMonthDayNano) -> String {
     let mut parts = Vec::new();
     for (value, unit) in [(span.months / 12, "year"), (span.months % 12, "month"), (span.days, "day")] {
         if value != 0 {
@@ -191,59 +194,11 @@ fn spans(values: &ArrayRef) -> Result<ArrayRef> {
             const DAY_US: i64 = 86_400_000_000;
             let spans = us.unary::<_, IntervalMonthDayNanoType>(|us| {
                 let (days, rest) = (us / DAY_US, us % DAY_US);
-                datafusion::arrow::datatypes::IntervalMonthDayNano::new(0, days as i32, rest * 1_000)
+                IntervalMonthDayNano::new(0, days as i32, rest * 1_000)
             });
             Ok(Arc::new(spans))
         }
         _ => Ok(cast_array(values, &DataType::Interval(IntervalUnit::MonthDayNano))?),
-    }
-}
-
-/// The size of an interval in microseconds, for comparisons: a month has 30 days, a day 24 hours, as DuckDB has it.
-/// Other types as they are.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct IntervalSize {
-    signature: Signature,
-}
-
-fn is_span(ty: &DataType) -> bool {
-    matches!(ty, DataType::Interval(_) | DataType::Duration(_))
-}
-
-impl IntervalSize {
-    fn new() -> Self {
-        Self { signature: anything() }
-    }
-}
-
-impl ScalarUDFImpl for IntervalSize {
-    fn name(&self) -> &str {
-        "tw_interval_size"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(if is_span(&types[0]) { DataType::Int64 } else { types[0].clone() })
-    }
-
-    fn simplify(&self, args: Vec<Expr>, context: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        unless(args, context, is_span)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let values = args.args[0].to_array(args.number_rows)?;
-        if !is_span(values.data_type()) {
-            return Ok(ColumnarValue::Array(values));
-        }
-        let spans = spans(&values)?;
-        let sizes: Int64Array = spans.as_primitive::<IntervalMonthDayNanoType>().unary(|span| {
-            let days = i64::from(span.months) * 30 + i64::from(span.days);
-            days.saturating_mul(86_400_000_000).saturating_add(span.nanoseconds / 1_000)
-        });
-        Ok(ColumnarValue::Array(Arc::new(sizes)))
     }
 }
 
@@ -270,10 +225,8 @@ impl ScalarUDFImpl for AtTimeZone {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let time = match types.first() {
-            Some(DataType::Timestamp(_, Some(_))) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Some(DataType::Timestamp(_, None) | DataType::Date32 | DataType::Utf8 | DataType::Utf8View) => {
-                DataType::Timestamp(TimeUnit::Microsecond, None)
-            }
+            Some(DataType::Timestamp(_, Some(_))) => timestamp(),
+            Some(DataType::Timestamp(_, None) | DataType::Date32 | DataType::Utf8 | DataType::Utf8View) => naive(),
             _ => return plan_err!("AT TIME ZONE takes a time and the name of a zone"),
         };
         Ok(vec![time, DataType::Utf8])
@@ -281,8 +234,8 @@ impl ScalarUDFImpl for AtTimeZone {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(match &types[0] {
-            DataType::Timestamp(_, Some(_)) => DataType::Timestamp(TimeUnit::Microsecond, None),
-            _ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            DataType::Timestamp(_, Some(_)) => naive(),
+            _ => timestamp(),
         })
     }
 
@@ -334,7 +287,7 @@ struct Len {
 
 impl Len {
     fn new() -> Self {
-        Self { signature: anything() }
+        Self { signature: Signature::any(1, Volatility::Immutable) }
     }
 }
 

@@ -12,10 +12,10 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
-const SECOND: i64 = 1_000_000;
+pub(super) const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 /// 2000-01-03, a Monday: DuckDB's origin for buckets narrower than a month.
-const BUCKET_ORIGIN: i64 = 946_857_600 * SECOND;
+pub(super) const BUCKET_ORIGIN: i64 = 946_857_600 * SECOND;
 
 pub fn all() -> Vec<ScalarUDF> {
     let mut all = vec![super::udf(DateTrunc::new()), super::udf(DatePart::new()), super::udf(TimeBucket::new())];
@@ -24,8 +24,14 @@ pub fn all() -> Vec<ScalarUDF> {
     all
 }
 
-fn timestamp() -> DataType {
+/// An instant.
+pub(super) fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// A clock on a wall.
+pub(super) fn naive() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, None)
 }
 
 fn micros(array: &ArrayRef) -> &TimestampMicrosecondArray {
@@ -36,7 +42,7 @@ fn stamped(values: TimestampMicrosecondArray) -> ColumnarValue {
     ColumnarValue::Array(Arc::new(values.with_timezone("UTC")))
 }
 
-fn civil(us: i64) -> DateTime<Utc> {
+pub(super) fn civil(us: i64) -> DateTime<Utc> {
     Utc.timestamp_micros(us).single().unwrap_or_default()
 }
 
@@ -45,7 +51,7 @@ fn midnight(year: i32, month: u32, day: u32) -> i64 {
     date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros()
 }
 
-fn text_argument(value: &ColumnarValue, function: &str) -> Result<String> {
+pub(super) fn text_argument(value: &ColumnarValue, function: &str) -> Result<String> {
     match value {
         ColumnarValue::Scalar(
             ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)),
@@ -236,7 +242,7 @@ fn interval_argument(value: &ColumnarValue) -> Result<(i64, i64)> {
     }
 }
 
-fn month_number(us: i64) -> i64 {
+pub(super) fn month_number(us: i64) -> i64 {
     let d = civil(us);
     i64::from(d.year()) * 12 + i64::from(d.month0())
 }

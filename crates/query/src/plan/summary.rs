@@ -6,11 +6,11 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::collect;
-use sqlparser::ast::{CastKind, DataType as SqlType, Expr, Ident, SelectItem, SetExpr, Statement, TableFactor, Value};
+use sqlparser::ast::{CastKind, DataType as SqlType, Expr, Ident, SelectItem, Statement, TableFactor, Value};
 
 use super::{Planned, Scope, plan, shown_type, table};
 use crate::Error;
-use crate::syntax::{Ask, Kind, call, parse};
+use crate::syntax::{Ask, Kind, call, parse, select_of};
 
 /// Figures of one column, in the order of the answer's columns behind name and type; those from the fourth on are of
 /// numbers alone.
@@ -109,10 +109,9 @@ fn figures(name: &str, ty: &DataType) -> [Expr; FIGURES] {
 
 /// `SELECT figures FROM (query) AS s`; the query has passed the guard already.
 fn over(query: Statement, figures: Vec<Expr>) -> Result<Statement, Error> {
-    let lost = || Error::Internal("a SELECT is no SELECT".into());
+    let lost = || Error::Internal("a subquery is no subquery".into());
     let Kind::Query(mut frame) = parse(&Ask::sql("SELECT 1 FROM (SELECT 1) AS s"))?.kind else { return Err(lost()) };
-    let Statement::Query(outer) = &mut *frame else { return Err(lost()) };
-    let SetExpr::Select(select) = &mut *outer.body else { return Err(lost()) };
+    let select = select_of(&mut frame)?;
     let (Statement::Query(inner), Some(TableFactor::Derived { subquery, .. })) =
         (query, select.from.first_mut().map(|f| &mut f.relation))
     else {

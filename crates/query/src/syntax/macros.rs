@@ -6,9 +6,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
-use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value, VisitMut, VisitorMut,
-};
+use sqlparser::ast::{BinaryOperator, Expr, Function, FunctionArguments, Value, VisitMut, VisitorMut};
 
 use super::{also, condition, rewrite};
 
@@ -173,11 +171,10 @@ pub(super) fn expand(function: &Function) -> Option<(Expr, usize)> {
     let FunctionArguments::List(list) = &function.args else { return None };
     let name = function.name.to_string();
     let body = PARSED.get(&(name.as_str(), list.args.len()))?;
-    let args = list.args.iter().map(|a| match a {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
-        _ => None,
-    });
-    let args: Vec<Expr> = args.collect::<Option<_>>()?;
+    let args = super::arguments(function);
+    if args.len() != list.args.len() {
+        return None; // a star, or a name
+    }
     let mut body = body.clone();
     let mut filler = Filler { args: &args, call: function, grown: 0, aggregates: 0 };
     let _ = body.visit(&mut filler);

@@ -43,15 +43,19 @@ pub(super) type Cell = Box<dyn Fn(&mut Vec<u8>, usize) + Send>;
 
 /// The writer of a column's values.
 pub(super) fn cell<S: Style>(name: &str, array: &ArrayRef) -> Result<Cell, EncodeError> {
-    let value = value::<S>(name, array)?;
-    let Some(nulls) = array.logical_nulls().filter(|n| n.null_count() > 0) else { return Ok(value) };
-    Ok(Box::new(move |out, row| {
+    Ok(or_null(array, S::NULL, value::<S>(name, array)?))
+}
+
+/// The writer of values, with bytes for those that are not there.
+pub(super) fn or_null(array: &ArrayRef, null: &'static [u8], value: Cell) -> Cell {
+    let Some(nulls) = array.logical_nulls().filter(|n| n.null_count() > 0) else { return value };
+    Box::new(move |out, row| {
         if nulls.is_null(row) {
-            out.extend_from_slice(S::NULL);
+            out.extend_from_slice(null);
         } else {
             value(out, row);
         }
-    }))
+    })
 }
 
 /// The writers of all columns of a batch.

@@ -11,7 +11,7 @@ use arrow::datatypes::{
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
 };
 
-use super::cell::{Cell, texts};
+use super::cell::{Cell, or_null, texts};
 use super::csv::CsvStyle;
 use super::{Aside, EncodeError, Encoder, Ending, Left, Profile, type_name};
 
@@ -101,9 +101,7 @@ fn float(out: &mut Vec<u8>, value: f64) {
 }
 
 fn cell(name: &str, array: &ArrayRef) -> Result<Cell, EncodeError> {
-    let value = value(name, array)?;
-    let Some(nulls) = array.logical_nulls().filter(|n| n.null_count() > 0) else { return Ok(value) };
-    Ok(Box::new(move |out, row| if nulls.is_null(row) { out.push(NIL) } else { value(out, row) }))
+    Ok(or_null(array, &[NIL], value(name, array)?))
 }
 
 fn value(name: &str, array_of: &ArrayRef) -> Result<Cell, EncodeError> {
