@@ -138,6 +138,7 @@ pub fn parse(ask: &Ask) -> Result<Parsed, Error> {
     let mut statement = whole(tokens, |parser| parser.parse_statement())?;
     bind::bind(&mut statement, params)?;
     if let (Statement::Query(query), Some(limit)) = (&mut statement, limit)
+        && !is_summary
         && query.limit_clause.is_none()
         && query.fetch.is_none()
     {

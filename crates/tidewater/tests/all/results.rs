@@ -257,6 +257,9 @@ fn summarize_tells_figures_of_each_column() {
         (&json!("twice"), &json!("4"), &json!("6"), &json!(2))
     );
     assert_eq!(server.rows("SUMMARIZE SELECT v FROM cpu WHERE v > 5")[0][10], 0);
+    // a limit of the request is one of these rows, not of those that they tell of
+    let few = ask(&server, "/api/v1/query", &json!({"sql": "SUMMARIZE cpu", "limit": 1})).json();
+    assert_eq!((&few["row_count"], &few["data"][0][10]), (&json!(1), &json!(3)), "{few}");
     assert_eq!(server.refusal("SUMMARIZE nothing").0, 404);
 }
 
