@@ -56,6 +56,12 @@ pub const SNAPSHOTS: usize = 2_000;
 pub const SQL_BYTES: usize = 1 << 20;
 /// Nesting of SQL expressions and queries.
 pub const SQL_DEPTH: usize = 50;
+/// Buckets that gap filling adds to one group: what one chart shows has thousands.
+pub const GAPFILL_BUCKETS: usize = 1_000_000;
+/// Imports that run at once: each has a file on disk and a part of the hot memory.
+pub const IMPORTS: usize = 2;
+/// Imports that are known by their content.
+pub const KNOWN_IMPORTS: usize = 100_000;
 /// Idempotency keys remembered.
 pub const IDEMPOTENCY_KEYS: usize = 1_000_000;
 /// How long an idempotency key is remembered, in seconds.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::FunctionRegistry as _;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -20,6 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::{Answer, Cache, Flight, Identity, Key, Met, Turn, bytes_of, statement_key};
 use crate::filter::SqlFilter;
+use crate::functions::CheckedIntegers;
+use crate::gapfill::Planner;
 use crate::lastpoint::Lastpoint;
 use crate::memory::{Common, QueryMemory};
 use crate::plan::{Planned, Scope, ViewCatalog, answer};
@@ -623,10 +626,11 @@ fn base_state(store: &Store, config: &EngineConfig) -> Result<SessionState, Erro
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;
     options.execution.collect_statistics = true;
-    let context = SessionContext::new_with_config_rt(session, runtime);
+    let mut context = SessionContext::new_with_config_rt(session, runtime);
+    context.register_expr_planner(Arc::new(CheckedIntegers))?;
     functions::register(&context);
     context.add_optimizer_rule(Arc::new(Lastpoint));
-    Ok(context.state())
+    Ok(SessionStateBuilder::new_from_existing(context.state()).with_query_planner(Arc::new(Planner)).build())
 }
 
 fn url_of_store() -> Result<url::Url, Error> {

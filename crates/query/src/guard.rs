@@ -7,10 +7,11 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator, LimitClause, NamedWindowDefinition, ObjectName,
-    OrderBy, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement,
-    TableAlias, TableFactor, TableFunctionArgs, TableWithJoins, Values, Visit, Visitor, WildcardAdditionalOptions,
+    BinaryOperator, Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator, LimitClause,
+    NamedWindowDefinition, ObjectName, OrderBy, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr,
+    SetOperator, SetQuantifier, Statement, TableAlias, TableFactor, TableFunctionArgs, TableWithJoins, Values, Visit,
+    Visitor, WildcardAdditionalOptions,
 };
 
 use crate::Error;
@@ -195,6 +196,20 @@ fn check_select(select: &Select) -> Result<(), Error> {
     }
     for NamedWindowDefinition(_, _) in named_window {}
     projection.iter().try_for_each(check_item)?;
+    let is_star = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+    let is_natural = |join: &sqlparser::ast::Join| {
+        matches!(
+            &join.join_operator,
+            JoinOperator::Join(JoinConstraint::Natural)
+                | JoinOperator::Inner(JoinConstraint::Natural)
+                | JoinOperator::Left(JoinConstraint::Natural)
+                | JoinOperator::LeftOuter(JoinConstraint::Natural)
+        )
+    };
+    // the planner gives its columns in an order of its own
+    if projection.iter().any(is_star) && from.iter().flat_map(|f| &f.joins).any(is_natural) {
+        return refuse("* of a NATURAL JOIN", "name the columns, or join USING (a, b)");
+    }
     from.iter().try_for_each(check_from)
 }
 
@@ -309,8 +324,9 @@ fn check_factor(factor: &TableFactor) -> Result<(), Error> {
         }
         TableFactor::Derived { lateral, subquery: _, alias, sample } => {
             check_alias(alias)?;
-            if *lateral || sample.is_some() {
-                return refuse("LATERAL or TABLESAMPLE", "join the subquery instead");
+            let _ = lateral; // the planner knows which it can join
+            if sample.is_some() {
+                return refuse("TABLESAMPLE", "filter on a hash instead");
             }
             Ok(())
         }
@@ -388,6 +404,10 @@ fn check_expr(expr: &Expr) -> Result<(), Error> {
         | Expr::Value(_)
         | Expr::TypedString(_)
         | Expr::Case { case_token: _, end_token: _, operand: _, conditions: _, else_result: _ }
+        | Expr::Dictionary(_)
+        | Expr::Map(_)
+        | Expr::AnyOp { left: _, compare_op: BinaryOperator::Eq, right: _, is_some: _ }
+        | Expr::AllOp { left: _, compare_op: BinaryOperator::NotEq, right: _ }
         | Expr::Exists { subquery: _, negated: _ }
         | Expr::Subquery(_)
         | Expr::GroupingSets(_)
@@ -415,6 +435,13 @@ fn check_function(function: &Function) -> Result<(), Error> {
     let FunctionArguments::List(FunctionArgumentList { duplicate_treatment: _, args, clauses }) = args else {
         return Ok(());
     };
+    let is_column = |arg: &FunctionArg| {
+        matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(_) | Expr::CompoundIdentifier(_))))
+    };
+    // constants have other types here until they meet a column
+    if name.to_string() == "typeof" && !args.iter().all(is_column) {
+        return refuse("typeof of an expression", "use DESCRIBE SELECT …");
+    }
     for clause in clauses {
         match clause {
             FunctionArgumentClause::IgnoreOrRespectNulls(_) | FunctionArgumentClause::OrderBy(_) => {}

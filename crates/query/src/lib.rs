@@ -16,6 +16,8 @@ pub mod engine;
 mod filter;
 /// Functions whose meaning is DuckDB's.
 mod functions;
+/// Buckets without rows, as rows.
+mod gapfill;
 /// The allow-list over the syntax tree.
 pub mod guard;
 /// Hot rows with exact statistics.

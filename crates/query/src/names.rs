@@ -15,8 +15,8 @@ pub fn of_expression(expr: &Expr) -> Option<String> {
 
 fn render(expr: &Expr) -> String {
     match expr {
-        Expr::Identifier(name) => name.value.clone(),
-        Expr::CompoundIdentifier(parts) => parts.last().map(|p| p.value.clone()).unwrap_or_default(),
+        Expr::Identifier(name) => identifier(&name.value),
+        Expr::CompoundIdentifier(parts) => parts.last().map(|p| identifier(&p.value)).unwrap_or_default(),
         Expr::Nested(inner) => render(inner),
         Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => {
             format!("CAST('{}' AS BOOLEAN)", if value.value == Value::Boolean(true) { 't' } else { 'f' })
@@ -31,6 +31,38 @@ fn render(expr: &Expr) -> String {
     }
 }
 
+/// Words that DuckDB writes in quotes where they name a column inside an expression.
+const QUOTED: [&str; 24] = [
+    "time",
+    "timestamp",
+    "interval",
+    "values",
+    "row",
+    "position",
+    "precision",
+    "bit",
+    "char",
+    "character",
+    "dec",
+    "decimal",
+    "float",
+    "int",
+    "integer",
+    "real",
+    "smallint",
+    "bigint",
+    "boolean",
+    "varchar",
+    "numeric",
+    "map",
+    "struct",
+    "columns",
+];
+
+fn identifier(name: &str) -> String {
+    if QUOTED.contains(&name) { format!("\"{name}\"") } else { name.to_owned() }
+}
+
 /// DuckDB's one name of a type that has several.
 fn render_type(ty: &DataType) -> String {
     match ty {
@@ -40,6 +72,7 @@ fn render_type(ty: &DataType) -> String {
         DataType::Double(_) | DataType::DoublePrecision | DataType::Float8 => "DOUBLE".into(),
         DataType::Real | DataType::Float4 | DataType::Float(_) => "FLOAT".into(),
         DataType::Bool => "BOOLEAN".into(),
+        DataType::HugeInt | DataType::UBigInt | DataType::USmallInt | DataType::UTinyInt => format!("\"{ty}\""),
         DataType::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => "TIMESTAMP WITH TIME ZONE".into(),
         DataType::Datetime(_) => "TIMESTAMP".into(),
         other => other.to_string(),

@@ -5,8 +5,9 @@ use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::SchemaError;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::error::Result as PlanResult;
+use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
@@ -14,7 +15,7 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::sql::parser::Statement as PlannerStatement;
-use model::{Access, Permission, Role, fold};
+use model::{Access, Permission, Role, fold, limits};
 use sqlparser::ast::Statement;
 use store::View;
 
@@ -22,8 +23,8 @@ use crate::cache::{Identity, Key, Reads};
 use crate::engine::{CATALOG, ReadMode};
 use crate::lastpoint::LatestExec;
 use crate::provider::TableScan;
-use crate::syntax::{Kind, Parsed};
-use crate::{Error, guard, names};
+use crate::syntax::{Kind, Parsed, inline_alias};
+use crate::{Error, gapfill, guard, names};
 
 /// `information_schema`: what the caller may see, as tables.
 mod information;
@@ -236,7 +237,7 @@ fn describe_table(state: &SessionState, scope: &Scope, name: &[String]) -> Resul
 }
 
 /// DuckDB's name of a type.
-fn shown_type(ty: &DataType) -> String {
+pub(crate) fn shown_type(ty: &DataType) -> String {
     match ty {
         DataType::Boolean => "BOOLEAN".into(),
         DataType::Int8 => "TINYINT".into(),
@@ -284,11 +285,11 @@ async fn plan(
     scope: &Scope,
     aliases: &HashMap<String, String>,
 ) -> Result<Planned, Error> {
-    let statement = PlannerStatement::Statement(Box::new(statement));
+    let references = PlannerStatement::Statement(Box::new(statement.clone()));
     let mut stored = HashMap::new();
     let mut hot_rows = 0;
     let (mut tables, mut is_lasting) = (Vec::new(), true);
-    for reference in state.resolve_table_references(&statement)? {
+    for reference in state.resolve_table_references(&references)? {
         let owner = reference.schema().unwrap_or(&scope.database);
         if information::is_meant(&scope.view, owner) {
             is_lasting = false;
@@ -316,7 +317,7 @@ async fn plan(
             stored.entry(fold(&column.name)).or_insert_with(|| column.name.to_string());
         }
     }
-    let logical = state.statement_to_plan(statement).await?;
+    let logical = gapfill::fill(logical(statement, state).await?, state)?;
     is_lasting = is_lasting && !changes_by_itself(&logical)?;
     let plan = yielding(state.create_physical_plan(&logical).await?)?;
     let fields: Vec<Field> = plan
@@ -334,6 +335,23 @@ async fn plan(
         Identity::new(statement, tables, &scope.view, scope.mode, reads)
     });
     Ok(Planned { schema: Arc::new(Schema::new(fields)), plan, context: state.task_ctx(), hot_rows, identity })
+}
+
+/// The plan of a statement; what the planner knows as no column may be an alias of the same SELECT.
+async fn logical(mut statement: Statement, state: &SessionState) -> Result<LogicalPlan, Error> {
+    for _ in 0..limits::SQL_DEPTH {
+        let planned = state.statement_to_plan(PlannerStatement::Statement(Box::new(statement.clone()))).await;
+        let error = match planned {
+            Ok(plan) => return Ok(plan),
+            Err(error) => error,
+        };
+        let DataFusionError::SchemaError(unknown, _) = error.find_root() else { return Err(error.into()) };
+        let SchemaError::FieldNotFound { field, .. } = unknown.as_ref() else { return Err(error.into()) };
+        if field.relation.is_some() || !inline_alias(&mut statement, &field.name) {
+            return Err(error.into());
+        }
+    }
+    Err(Error::Invalid("aliases of one SELECT name each other too often".into()))
 }
 
 /// Whether the same rows may give another answer later: `now()`, `random()` and their like.
@@ -355,11 +373,11 @@ fn reads_as_it_goes(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<LatestExec>() || plan.children().into_iter().any(reads_as_it_goes)
 }
 
-/// A join can make millions of batches from one of its input's, and the engine gives its thread
+/// A join or the filling of gaps can make millions of batches from one of its input's, and the engine gives its thread
 /// back only where leaves are read: without this a cancelled join would run to its end.
 fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, Error> {
     let wrapped = plan.transform_up(|node| {
-        let multiplies = node.name().contains("Join") || node.name().contains("Unnest");
+        let multiplies = ["Join", "Unnest", "GapFill"].iter().any(|part| node.name().contains(part));
         Ok(match multiplies {
             true => Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>),
             false => Transformed::no(node),

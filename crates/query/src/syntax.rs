@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 
 use model::{Role, fold, limits};
 use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType as SqlType, DescribeAlias, DuplicateTreatment, ExactNumberInfo, Expr, Function,
-    FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause,
-    ObjectName, ObjectNamePart, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectFlavor,
-    SelectItem, SetExpr, Statement, TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut,
-    WildcardAdditionalOptions,
+    AccessExpr, BinaryOperator, CastKind, DataType as SqlType, DescribeAlias, DictionaryField, DuplicateTreatment,
+    ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
+    FunctionArguments, Ident, LimitClause, MapEntry, ObjectName, ObjectNamePart, OrderBy, OrderByExpr, OrderByKind,
+    OrderByOptions, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement, Subscript, TableFactor,
+    TableFunctionArgs, TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::keywords::Keyword;
@@ -19,14 +19,23 @@ use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::{Error, guard, names};
 
+/// Joins with the nearest row in time.
+mod asof;
 /// Values of placeholders.
 mod bind;
+/// Values of buckets that have none.
+mod gaps;
+/// Aliases that the same SELECT uses again.
+mod lateral;
 /// Functions that are others put together.
 mod macros;
+/// Forms of FROM.
+mod relations;
 /// Rows of one table, asked for by parts instead of a statement.
 mod selection;
 
 pub use bind::Params;
+pub(crate) use lateral::inline_alias;
 pub use selection::Selection;
 
 /// What a client wants to know.
@@ -290,6 +299,7 @@ pub(crate) fn select_of(statement: &mut Statement) -> Result<&mut Select, Error>
 }
 
 fn prepared(mut statement: Statement) -> Result<Statement, Error> {
+    relations::prepare(&mut statement)?;
     guard::check(&statement)?;
     match statement.visit(&mut Rewriter { room: limits::SQL_BYTES }) {
         ControlFlow::Continue(()) => Ok(statement),
@@ -395,7 +405,8 @@ fn parts(name: &ObjectName) -> Vec<String> {
 
 /// Forms of DuckDB that the parser does not have, as those that it has, token by token:
 /// `x IN [1, 2]`, `WITH a AS MATERIALIZED (…)`, `sum(x) FILTER (x > 1)`, `lag(x IGNORE NULLS) OVER`, `a ** b`.
-fn respell(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+fn respell(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    asof::mark(&mut tokens);
     let is = |token: Option<&TokenWithSpan>, keyword: Keyword| matches!(token.map(|t| &t.token), Some(Token::Word(w)) if w.keyword == keyword && w.quote_style.is_none());
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     // for each bracket that is open, whether it is a list behind IN
@@ -424,6 +435,52 @@ fn respell(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                 let spelled = if open.pop() == Some(true) { Token::RParen } else { Token::RBracket };
                 out.push(TokenWithSpan { token: spelled, span: token.span });
             }
+            // the parser would take all that follows for the right side
+            Token::Word(_) if is(Some(token), Keyword::IS) => {
+                let words = |from: usize, wanted: &[Keyword]| {
+                    wanted.iter().enumerate().all(|(n, keyword)| is(tokens.get(from + n), *keyword))
+                };
+                let (taken, op) = if words(i + 1, &[Keyword::DISTINCT, Keyword::FROM]) {
+                    (2, DISTINCT)
+                } else if words(i + 1, &[Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {
+                    (3, NOT_DISTINCT)
+                } else {
+                    (0, "")
+                };
+                match taken {
+                    0 => out.push(token.clone()),
+                    _ => out.push(TokenWithSpan { token: Token::CustomBinaryOperator(op.into()), span: token.span }),
+                }
+                i += taken;
+            }
+            // @(x) is abs(x)
+            Token::AtSign if next.is_some_and(|n| n.token == Token::LParen) => {
+                out.push(TokenWithSpan { token: Token::make_word("abs", None), span: token.span });
+            }
+            // 1_000
+            Token::Number(digits, false) if follows(token, next) => {
+                let (mut digits, mut last) = (digits.clone(), token);
+                while let Some(TokenWithSpan { token: Token::Word(word), .. }) = tokens.get(i + 1)
+                    && follows(last, tokens.get(i + 1))
+                {
+                    digits += &word.value[1..].replace('_', "");
+                    i += 1;
+                    last = &tokens[i];
+                }
+                out.push(TokenWithSpan { token: Token::Number(digits, false), span: token.span });
+            }
+            // E'a\nb'
+            Token::Word(Word { value, quote_style: None, .. })
+                if value.eq_ignore_ascii_case("e")
+                    && next.is_some_and(|n| {
+                        n.span.start == token.span.end && matches!(n.token, Token::SingleQuotedString(_))
+                    }) =>
+            {
+                if let Some(TokenWithSpan { token: Token::SingleQuotedString(text), span }) = next {
+                    out.push(TokenWithSpan { token: Token::SingleQuotedString(unescaped(text)), span: *span });
+                }
+                i += 1;
+            }
             Token::Mul if next.is_some_and(|n| n.token == Token::Mul && n.span.start == token.span.end) => {
                 out.push(TokenWithSpan { token: Token::Caret, span: token.span });
                 i += 1;
@@ -447,6 +504,39 @@ fn respell(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             _ => out.push(token.clone()),
         }
         i += 1;
+    }
+    out
+}
+
+/// Comparisons that the parser gets as operators: it knows how far their sides go.
+const DISTINCT: &str = "IS DISTINCT FROM";
+const NOT_DISTINCT: &str = "IS NOT DISTINCT FROM";
+
+/// Whether a word of an underscore and digits stands right behind a token.
+fn follows(token: &TokenWithSpan, next: Option<&TokenWithSpan>) -> bool {
+    let Some(TokenWithSpan { token: Token::Word(word), span }) = next else { return false };
+    let digits = word.value.strip_prefix('_').unwrap_or_default();
+    let is_number = digits.starts_with(|c: char| c.is_ascii_digit());
+    is_number && digits.chars().all(|c| c.is_ascii_digit() || c == '_') && span.start == token.span.end
+}
+
+/// A text whose backslashes mean something.
+fn unescaped(text: &str) -> String {
+    let (mut out, mut characters) = (String::new(), text.chars());
+    while let Some(c) = characters.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        match characters.next() {
+            Some('n') => out.push('\n'),
+            Some('t') => out.push('\t'),
+            Some('r') => out.push('\r'),
+            Some('b') => out.push('\u{8}'),
+            Some('f') => out.push('\u{c}'),
+            Some(other) => out.push(other),
+            None => out.push('\\'),
+        }
     }
     out
 }
@@ -489,7 +579,23 @@ impl VisitorMut for Rewriter {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        let filled = gaps::fill_values(select).and_then(|()| relations::rewrite_select(select));
+        filled.map_or_else(ControlFlow::Break, ControlFlow::Continue)
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        relations::rewrite_factor(factor);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if let Expr::Function(function) = expr
+            && gaps::FILLERS.contains(&function.name.to_string().as_str())
+        {
+            let text = format!("{} takes one value, and stands among what is selected", function.name);
+            return ControlFlow::Break(Error::Invalid(text));
+        }
         if let Expr::Function(function) = expr
             && let Some((meaning, grown)) = macros::expand(function)
         {
@@ -572,6 +678,10 @@ fn rewrite(expr: &mut Expr) {
             let date = (**left).clone();
             **left = cast(date, SqlType::Timestamp(None, TimezoneInfo::None));
         }
+        Expr::BinaryOp { left, op: BinaryOperator::Multiply, right } if is_interval(left) || is_interval(right) => {
+            let (span, times) = if is_interval(left) { (left, right) } else { (right, left) };
+            *expr = call("tw_times", vec![(**span).clone(), (**times).clone()]);
+        }
         Expr::BinaryOp { left, op, right } => {
             let both = || vec![(**left).clone(), (**right).clone()];
             *expr = match op {
@@ -583,10 +693,18 @@ fn rewrite(expr: &mut Expr) {
                     let float = |side| cast(side, SqlType::Double(ExactNumberInfo::None));
                     call("power", both().into_iter().map(float).collect())
                 }
+                BinaryOperator::Spaceship => Expr::IsNotDistinctFrom(left.clone(), right.clone()),
+                BinaryOperator::Custom(op) if op == DISTINCT => Expr::IsDistinctFrom(left.clone(), right.clone()),
+                BinaryOperator::Custom(op) if op == NOT_DISTINCT => {
+                    Expr::IsNotDistinctFrom(left.clone(), right.clone())
+                }
                 BinaryOperator::PGRegexMatch => whole_match(left, right, false),
                 BinaryOperator::PGRegexNotMatch => whole_match(left, right, true),
                 _ => return,
             };
+        }
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: of } if !matches!(**of, Expr::Value(_) | Expr::Interval(_)) => {
+            *expr = call("tw_negative", vec![(**of).clone()]);
         }
         Expr::SimilarTo { negated, expr: of, pattern, escape_char: None } => {
             *expr = whole_match(of, pattern, *negated);
@@ -596,6 +714,59 @@ fn rewrite(expr: &mut Expr) {
             let one = Box::new(Expr::value(Value::Number("1".into(), false)));
             *expr =
                 Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(minus), op: BinaryOperator::Minus, right: one }));
+        }
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let is_place = |access: &AccessExpr| {
+                let name =
+                    |e: &Expr| matches!(e, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)));
+                matches!(access, AccessExpr::Subscript(Subscript::Index { index }) if !name(index))
+                    || matches!(access, AccessExpr::Subscript(Subscript::Slice { stride: None, .. }))
+            };
+            if !access_chain.iter().all(is_place) {
+                return;
+            }
+            let open = |bound: Option<Expr>| bound.unwrap_or_else(|| Expr::value(Value::Null));
+            let whole = (**root).clone();
+            *expr = access_chain.drain(..).fold(whole, |of, access| match access {
+                AccessExpr::Subscript(Subscript::Index { index }) => call("tw_element", vec![of, index]),
+                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. }) => {
+                    call("tw_slice", vec![of, open(lower_bound), open(upper_bound)])
+                }
+                AccessExpr::Dot(_) => of,
+            });
+        }
+        Expr::Dictionary(fields) => {
+            let pair = |field: &DictionaryField| {
+                [Expr::value(Value::SingleQuotedString(field.key.value.clone())), (*field.value).clone()]
+            };
+            *expr = call("named_struct", fields.iter().flat_map(pair).collect());
+        }
+        Expr::Map(map) => {
+            let list = |part: fn(&MapEntry) -> &Expr| {
+                call("make_array", map.entries.iter().map(|e| part(e).clone()).collect())
+            };
+            *expr = call("map", vec![list(|e| &e.key), list(|e| &e.value)]);
+        }
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+            if let Expr::Subquery(subquery) = &**right {
+                *expr = Expr::InSubquery { expr: left.clone(), subquery: subquery.clone(), negated: false };
+            }
+        }
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
+            if let Expr::Subquery(subquery) = &**right {
+                *expr = Expr::InSubquery { expr: left.clone(), subquery: subquery.clone(), negated: true };
+            }
+        }
+        Expr::Cast {
+            data_type: ty @ (SqlType::HugeInt | SqlType::UBigInt | SqlType::USmallInt | SqlType::UTinyInt),
+            ..
+        } => {
+            *ty = match ty {
+                SqlType::HugeInt => SqlType::Decimal(ExactNumberInfo::PrecisionAndScale(38, 0)),
+                SqlType::UBigInt => SqlType::BigIntUnsigned(None),
+                SqlType::USmallInt => SqlType::SmallIntUnsigned(None),
+                _ => SqlType::TinyIntUnsigned(None),
+            };
         }
         Expr::Cast { expr: of, data_type, .. } => {
             let function = match data_type {
@@ -622,7 +793,8 @@ fn rewrite(expr: &mut Expr) {
             }
         }
         Expr::Extract { field, expr: of, .. } => {
-            let field = Expr::value(Value::SingleQuotedString(field.to_string().to_ascii_lowercase()));
+            let field = field.to_string().trim_matches('\'').to_ascii_lowercase();
+            let field = Expr::value(Value::SingleQuotedString(field));
             *expr = call("date_part", vec![field, (**of).clone()]);
         }
         Expr::Function(function) if function.over.is_none() && function.name.to_string() == "time_bucket" => {
@@ -652,6 +824,16 @@ fn cast(expr: Expr, data_type: SqlType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
+/// What is an interval by how it is written.
+fn is_interval(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_interval(inner),
+        Expr::Interval(_) => true,
+        Expr::Function(function) => function.name.to_string() == "tw_times",
+        _ => false,
+    }
+}
+
 /// What is a date by how it is written.
 fn is_date(expr: &Expr) -> bool {
     match expr {
@@ -677,11 +859,19 @@ fn whole_match(text: &Expr, pattern: &Expr, negated: bool) -> Expr {
 
 fn arguments(function: &Function) -> Vec<Expr> {
     let FunctionArguments::List(list) = &function.args else { return Vec::new() };
+    expressions(&list.args)
+}
+
+fn arguments_of_table(args: &TableFunctionArgs) -> Vec<Expr> {
+    expressions(&args.args)
+}
+
+fn expressions(args: &[FunctionArg]) -> Vec<Expr> {
     let expr = |a: &FunctionArg| match a {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
         _ => None,
     };
-    list.args.iter().filter_map(expr).collect()
+    args.iter().filter_map(expr).collect()
 }
 
 /// `time_bucket(width, time, 'zone')`: buckets of the clock on the wall there.
@@ -698,6 +888,7 @@ fn bucket_in_zone(function: &Function) -> Option<Expr> {
 /// `percentile_cont(share) WITHIN GROUP (ORDER BY x)` and its kin, as the functions that they are.
 fn ordered_set(function: &mut Function) {
     let name = match function.name.to_string().as_str() {
+        "mode" => "tw_least_mode",
         "percentile_cont" => "tw_quantile_cont",
         "percentile_disc" => "quantile_disc",
         _ => return,
@@ -719,6 +910,7 @@ fn rewrite_aggregate(function: &mut Function) {
     match (name.as_str(), args.as_slice()) {
         ("first", [_]) => function.name = ObjectName::from(vec![Ident::new("first_value")]),
         ("last", [_]) => function.name = ObjectName::from(vec![Ident::new("last_value")]),
+        ("list_value" | "list_pack", _) => function.name = ObjectName::from(vec![Ident::new("make_array")]),
         ("any_value", [value]) => {
             function.name = ObjectName::from(vec![Ident::new("first_value")]);
             also(&mut function.filter, not_null(value));

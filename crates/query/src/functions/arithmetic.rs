@@ -1,20 +1,145 @@
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, Scalar};
 use datafusion::arrow::compute;
+use datafusion::arrow::compute::kernels::numeric;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::Operator;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, binary_expr, cast,
+    ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    binary_expr, cast,
 };
-use std::sync::Arc;
+use sqlparser::ast::BinaryOperator;
+use std::sync::{Arc, LazyLock};
 
 pub fn all() -> Vec<ScalarUDF> {
     vec![
         super::udf(Divide::new()),
         super::udf(Integer::new("tw_integer_divide")),
         super::udf(Integer::new("tw_modulo")),
+        super::udf(Negative { signature: Signature::any(1, Volatility::Immutable) }),
     ]
+}
+
+/// Sums, differences and products of 64-bit integers that fail where the result has no place: the engine's own go on at
+/// the other end.
+#[derive(Debug)]
+pub struct CheckedIntegers;
+
+impl ExprPlanner for CheckedIntegers {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let kind = match expr.op {
+            BinaryOperator::Plus => Checked::Plus,
+            BinaryOperator::Minus => Checked::Minus,
+            BinaryOperator::Multiply => Checked::Times,
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        let is_signed = |side: &Expr| side.get_type(schema).is_ok_and(|ty| ty.is_signed_integer());
+        if !is_signed(&expr.left) || !is_signed(&expr.right) {
+            return Ok(PlannerResult::Original(expr));
+        }
+        static ALL: LazyLock<[Arc<ScalarUDF>; 3]> = LazyLock::new(|| {
+            [Checked::Plus, Checked::Minus, Checked::Times].map(|kind| Arc::new(super::udf(CheckedOp::new(kind))))
+        });
+        let function = Arc::clone(&ALL[kind as usize]);
+        Ok(PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr.left, expr.right]))))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Checked {
+    Plus,
+    Minus,
+    Times,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct CheckedOp {
+    kind: Checked,
+    signature: Signature,
+}
+
+impl CheckedOp {
+    fn new(kind: Checked) -> Self {
+        Self { kind, signature: Signature::exact(vec![DataType::Int64; 2], Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for CheckedOp {
+    fn name(&self) -> &str {
+        match self.kind {
+            Checked::Plus => "tw_plus",
+            Checked::Minus => "tw_minus",
+            Checked::Times => "tw_times_integer",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let of = match self.kind {
+            Checked::Plus => numeric::add,
+            Checked::Minus => numeric::sub,
+            Checked::Times => numeric::mul,
+        };
+        // a constant is not spread over the rows
+        let [left, right] = [0, 1].map(|at| match &args.args[at] {
+            ColumnarValue::Array(array) => Ok((Arc::clone(array), false)),
+            ColumnarValue::Scalar(value) => value.to_array().map(|array| (array, true)),
+        });
+        let ((left, is_left_one), (right, is_right_one)) = (left?, right?);
+        let done = match (is_left_one, is_right_one) {
+            (false, false) => of(&left, &right)?,
+            (true, false) => of(&Scalar::new(left), &right)?,
+            (false, true) => of(&left, &Scalar::new(right))?,
+            (true, true) => return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&of(&left, &right)?, 0)?)),
+        };
+        Ok(ColumnarValue::Array(done))
+    }
+}
+
+/// `-x`. Of floats there is one NaN, which is greater than all: the machine's own negation makes one that is less.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Negative {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Negative {
+    fn name(&self) -> &str {
+        "tw_negative"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types[0].clone())
+    }
+
+    fn simplify(&self, mut args: Vec<Expr>, context: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        match context.get_data_type(&args[0])? {
+            DataType::Float64 => Ok(ExprSimplifyResult::Original(args)),
+            _ => Ok(ExprSimplifyResult::Simplified(Expr::Negative(Box::new(args.remove(0))))),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let values = args.args[0].to_array(args.number_rows)?;
+        let Some(floats) = values.as_primitive_opt::<Float64Type>() else {
+            return Ok(ColumnarValue::Array(numeric::neg(&values)?));
+        };
+        let negated: Float64Array = floats.unary(|v| if v.is_nan() { f64::NAN } else { -v });
+        Ok(ColumnarValue::Array(Arc::new(negated)))
+    }
 }
 
 fn is_integer(ty: &DataType) -> bool {
@@ -92,7 +217,8 @@ impl Integer {
         let (left, right) = (left.as_primitive::<Float64Type>(), right.as_primitive::<Float64Type>());
         let divides = self.name == "tw_integer_divide";
         let value = |(l, r): (Option<f64>, Option<f64>)| match (l?, r?) {
-            (l, r) if divides => Some((l / r).trunc()),
+            // of floats it is a division as any other, as in DuckDB
+            (l, r) if divides => Some(l / r),
             (l, r) => Some(l % r),
         };
         Arc::new(left.iter().zip(right).map(value).collect::<Float64Array>())

@@ -3,7 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, new_empty_array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, MapArray, RecordBatch, StructArray, UInt32Array, UInt64Array,
+    new_empty_array,
+};
+use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Schema, TimestampMicrosecondType};
 use datafusion::arrow::row::{RowConverter, SortField};
@@ -21,14 +25,20 @@ pub fn all() -> Vec<AggregateUDF> {
     KINDS.iter().map(|(name, kind)| AggregateUDF::from(Gathered::new(name, *kind))).collect()
 }
 
-const KINDS: [(&str, Kind); 7] = [
+const KINDS: [(&str, Kind); 13] = [
     ("tw_quantile_cont", Kind::Continuous),
     ("quantile_disc", Kind::Discrete),
     ("median", Kind::Median),
-    ("mode", Kind::Mode),
+    ("mode", Kind::Mode { is_least: false }),
+    ("tw_least_mode", Kind::Mode { is_least: true }),
     ("mad", Kind::Deviation),
     ("entropy", Kind::Entropy),
     ("product", Kind::Product),
+    ("histogram", Kind::Histogram),
+    ("tw_increase", Kind::Rise { is_counter: true, per_second: false }),
+    ("tw_rate", Kind::Rise { is_counter: true, per_second: true }),
+    ("tw_delta", Kind::Rise { is_counter: false, per_second: false }),
+    ("tw_derivative", Kind::Rise { is_counter: false, per_second: true }),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,13 +48,22 @@ enum Kind {
     /// A value that is there.
     Discrete,
     Median,
-    /// The most frequent value; of equals the first.
-    Mode,
+    /// The most frequent value; of equals the first, or the least.
+    Mode {
+        is_least: bool,
+    },
     /// The median of the distances from the median.
     Deviation,
     /// Of the frequencies, in bits.
     Entropy,
     Product,
+    /// How often each value is there, as a map in the order of values.
+    Histogram,
+    /// How far a value rose from the first time to the last; what falls is a counter that began again at zero.
+    Rise {
+        is_counter: bool,
+        per_second: bool,
+    },
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -79,7 +98,9 @@ impl AggregateUDFImpl for Gathered {
             return plan_err!("{} takes {wanted} arguments", self.name);
         }
         let value = match (&types[0], self.kind) {
-            (ty, Kind::Mode | Kind::Discrete | Kind::Entropy) => ty.clone(),
+            (ty, Kind::Mode { .. } | Kind::Discrete | Kind::Entropy | Kind::Histogram | Kind::Rise { .. }) => {
+                ty.clone()
+            }
             (ty, _) if ty.is_numeric() || ty.is_null() => DataType::Float64,
             (DataType::Timestamp(_, Some(_)), Kind::Continuous | Kind::Median) => timestamp(),
             (DataType::Timestamp(_, None) | DataType::Date32, Kind::Continuous | Kind::Median) => naive(),
@@ -97,7 +118,8 @@ impl AggregateUDFImpl for Gathered {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         let one = match self.kind {
-            Kind::Entropy => DataType::Float64,
+            Kind::Entropy | Kind::Rise { .. } => DataType::Float64,
+            Kind::Histogram => histogram_type(&types[0]),
             _ => types[0].clone(),
         };
         Ok(match types.get(1) {
@@ -211,12 +233,22 @@ impl Gathering {
 }
 
 fn between(low: f64, high: f64, fraction: f64) -> f64 {
-    if fraction == 0.0 { low } else { low + (high - low) * fraction }
+    match fraction {
+        0.0 => low,
+        // infinities are no ends of a line
+        _ if (high - low).is_infinite() => low * (1.0 - fraction) + high * fraction,
+        _ => low + (high - low) * fraction,
+    }
 }
 
 fn middle(sorted: &[f64]) -> f64 {
     let place = (sorted.len() - 1) as f64 * 0.5;
     between(sorted[place.floor() as usize], sorted[place.ceil() as usize], place.fract())
+}
+
+fn histogram_type(of: &DataType) -> DataType {
+    let fields = vec![Field::new("key", of.clone(), false), Field::new("value", DataType::UInt64, true)];
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(fields.into()), false)), false)
 }
 
 /// How often each value is there, and where it is first.
@@ -228,6 +260,25 @@ fn frequencies(values: &ArrayRef) -> Result<Vec<(usize, usize)>> {
         counts.entry(row).or_insert((0, i)).0 += 1;
     }
     Ok(counts.into_values().collect())
+}
+
+/// Times (microseconds) and values of rows of the two, in the order of time; what lacks one of them is left out.
+fn points(rows: &ArrayRef) -> Result<Vec<(i64, f64)>> {
+    let [times, values] = rows.as_struct().columns() else { return exec_err!("rows are not of a time and a value") };
+    let times = compute::cast(times, &naive())?;
+    let (times, values) = (times.as_primitive::<TimestampMicrosecondType>(), values.as_primitive::<Float64Type>());
+    let mut points: Vec<(i64, f64)> = times.iter().zip(values).filter_map(|(time, value)| time.zip(value)).collect();
+    points.sort_by_key(|(time, _)| *time);
+    Ok(points)
+}
+
+/// How far the points rise, none of fewer than two; `per_second` none where all are of one time.
+fn rise(points: &[(i64, f64)], is_counter: bool, per_second: bool) -> Option<f64> {
+    let [first, .., last] = points else { return None };
+    let step = |pair: &[(i64, f64)]| if pair[1].1 < pair[0].1 { pair[1].1 } else { pair[1].1 - pair[0].1 };
+    let rise = if is_counter { points.windows(2).map(step).sum() } else { last.1 - first.1 };
+    let seconds = last.0.wrapping_sub(first.0) as u64 as f64 / 1e6;
+    if per_second { (seconds > 0.0).then(|| rise / seconds) } else { Some(rise) }
 }
 
 impl Accumulator for Gathering {
@@ -250,6 +301,8 @@ impl Accumulator for Gathering {
             return match (&self.shares, self.kind) {
                 (Shares::Many(_), _) => ScalarValue::try_from(&DataType::new_list(self.ty.clone(), true)),
                 (_, Kind::Entropy) => Ok(ScalarValue::Float64(Some(0.0))),
+                (_, Kind::Rise { .. }) => Ok(ScalarValue::Float64(None)),
+                (_, Kind::Histogram) => ScalarValue::try_from(&histogram_type(&self.ty)),
                 _ => ScalarValue::try_from(&self.ty),
             };
         }
@@ -264,12 +317,31 @@ impl Accumulator for Gathering {
                     }
                 }
             }
-            Kind::Mode => {
+            Kind::Mode { is_least } => {
+                let values = if is_least { compute::sort(&values, None)? } else { values };
                 let all = frequencies(&values)?;
                 let Some((_, first)) = all.into_iter().max_by_key(|(count, first)| (*count, usize::MAX - first)) else {
                     return exec_err!("a mode of nothing");
                 };
                 ScalarValue::try_from_array(&values, first)
+            }
+            Kind::Histogram => {
+                let mut all = frequencies(&values)?;
+                // each value's first place, in the order of values
+                let order = compute::sort_to_indices(&values, None, None)?;
+                let mut rank = vec![0u32; values.len()];
+                order.values().iter().zip(0..).for_each(|(place, at)| rank[*place as usize] = at);
+                all.sort_by_key(|(_, first)| rank[*first]);
+                let firsts: UInt32Array = all.iter().map(|(_, first)| Some(*first as u32)).collect();
+                let keys = compute::take(&values, &firsts, None)?;
+                let counts: UInt64Array = all.iter().map(|(count, _)| Some(*count as u64)).collect();
+                let DataType::Map(entries, _) = histogram_type(&self.ty) else {
+                    return exec_err!("a histogram is a map");
+                };
+                let DataType::Struct(fields) = entries.data_type() else { return exec_err!("a map has entries") };
+                let rows = StructArray::new(fields.clone(), vec![keys, Arc::new(counts)], None);
+                let offsets = OffsetBuffer::from_lengths([rows.len()]);
+                Ok(ScalarValue::Map(Arc::new(MapArray::try_new(entries, offsets, rows, None, false)?)))
             }
             Kind::Entropy => {
                 let n = values.len() as f64;
@@ -283,6 +355,9 @@ impl Accumulator for Gathering {
                     sorted.as_primitive::<Float64Type>().values().iter().map(|v| (v - center).abs()).collect();
                 distances.sort_by(f64::total_cmp);
                 Ok(ScalarValue::Float64(Some(middle(&distances))))
+            }
+            Kind::Rise { is_counter, per_second } => {
+                Ok(ScalarValue::Float64(rise(&points(&values)?, is_counter, per_second)))
             }
             Kind::Product => {
                 let values: &Float64Array = values.as_primitive::<Float64Type>();

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, NaiveDate, TimeZone, Utc};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, TimestampMicrosecondArray};
-use datafusion::arrow::datatypes::{DataType, Float64Type, IntervalUnit, TimeUnit, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{
+    DataType, Float64Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+};
 use datafusion::common::{ScalarValue, exec_err, plan_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{
@@ -13,19 +15,20 @@ use datafusion::logical_expr::{
 };
 
 pub(super) const SECOND: i64 = 1_000_000;
-const DAY: i64 = 86_400 * SECOND;
+pub(super) const DAY: i64 = 86_400 * SECOND;
 /// 2000-01-03, a Monday: DuckDB's origin for buckets narrower than a month.
 pub(super) const BUCKET_ORIGIN: i64 = 946_857_600 * SECOND;
 
 pub fn all() -> Vec<ScalarUDF> {
     let mut all = vec![super::udf(DateTrunc::new()), super::udf(DatePart::new()), super::udf(TimeBucket::new())];
+    all.push(super::udf(TimeBucket::gapfill()));
     all.push(super::udf(ToTimestamp::new()));
     all.extend(["epoch", "epoch_ms", "epoch_us", "epoch_ns"].map(|n| super::udf(Epoch::new(n))));
     all
 }
 
 /// An instant.
-pub(super) fn timestamp() -> DataType {
+pub fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
@@ -95,9 +98,7 @@ fn truncation(unit: &str) -> Option<Box<dyn Fn(i64) -> i64>> {
         })),
         "year" | "years" | "y" => Some(Box::new(|us| midnight(civil(us).year(), 1, 1))),
         "decade" | "decades" => Some(Box::new(|us| midnight(civil(us).year().div_euclid(10) * 10, 1, 1))),
-        "century" | "centuries" => {
-            Some(Box::new(|us| midnight((civil(us).year() - 1).div_euclid(100) * 100 + 1, 1, 1)))
-        }
+        "century" | "centuries" => Some(Box::new(|us| midnight(civil(us).year().div_euclid(100) * 100, 1, 1))),
         _ => None,
     }
 }
@@ -145,7 +146,9 @@ struct DatePart {
 
 impl DatePart {
     fn new() -> Self {
-        Self { signature: Signature::exact(vec![DataType::Utf8, timestamp()], Volatility::Immutable) }
+        let of = |ty| TypeSignature::Exact(vec![DataType::Utf8, ty]);
+        let forms = vec![of(timestamp()), of(super::spans::interval())];
+        Self { signature: Signature::one_of(forms, Volatility::Immutable) }
     }
 }
 
@@ -202,6 +205,17 @@ impl ScalarUDFImpl for DatePart {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let name = text_argument(&args.args[0], "date_part")?;
         let times = args.args[1].to_array(args.number_rows)?;
+        if let Some(spans) = times.as_primitive_opt::<IntervalMonthDayNanoType>() {
+            if name == "epoch" {
+                let seconds: Float64Array = spans.unary(super::spans::seconds);
+                return Ok(ColumnarValue::Array(Arc::new(seconds)));
+            }
+            let Some(part) = super::spans::part(&name) else {
+                return exec_err!("date_part of an interval does not know the part {name:?}");
+            };
+            let values: Int64Array = spans.unary(part);
+            return Ok(ColumnarValue::Array(Arc::new(values)));
+        }
         if name == "epoch" {
             let seconds: Float64Array = micros(&times).unary(|us| us as f64 / SECOND as f64);
             return Ok(ColumnarValue::Array(Arc::new(seconds)));
@@ -214,9 +228,80 @@ impl ScalarUDFImpl for DatePart {
     }
 }
 
-/// `time_bucket(width, time [, offset interval | origin time])`.
+/// Buckets of one width, from a common origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd)]
+pub enum Steps {
+    /// Microseconds from an origin.
+    Micros { width: i64, origin: i64 },
+    /// Months from a month (counted from year 0), each begun so much later (microseconds).
+    Months { width: i64, base: i64, shift: i64 },
+}
+
+impl Steps {
+    /// Of a width alone, an interval.
+    ///
+    /// # Errors
+    /// As [`Steps::from`].
+    pub fn of(width: &ScalarValue) -> Result<Self> {
+        let (months, us) = interval_argument(&ColumnarValue::Scalar(width.clone()))?;
+        Self::from(months, us, None, 0)
+    }
+
+    /// # Errors
+    /// The width is not positive, or has months and something else.
+    fn from(months: i64, width: i64, origin: Option<i64>, shift: i64) -> Result<Self> {
+        if months > 0 && width == 0 {
+            return Ok(Steps::Months { width: months, base: origin.map_or(2000 * 12, month_number), shift });
+        }
+        if months != 0 || width <= 0 {
+            return exec_err!("the width of time_bucket is positive, and either months or days and time");
+        }
+        Ok(Steps::Micros { width, origin: origin.unwrap_or(BUCKET_ORIGIN) + shift })
+    }
+
+    fn month(number: i64) -> i64 {
+        midnight(number.div_euclid(12) as i32, number.rem_euclid(12) as u32 + 1, 1)
+    }
+
+    /// The begin of the bucket that holds an instant (UTC microseconds).
+    pub fn bucket(self, us: i64) -> i64 {
+        match self {
+            Steps::Micros { width, origin } => us - (us - origin).rem_euclid(width),
+            Steps::Months { width, base, shift } => {
+                let number = month_number(us - shift);
+                Self::month(number - (number - base).rem_euclid(width)) + shift
+            }
+        }
+    }
+
+    /// The begin of the bucket after this one; none: it lies beyond all instants.
+    pub fn after(self, bucket: i64) -> Option<i64> {
+        let after = match self {
+            Steps::Micros { width, .. } => bucket.checked_add(width)?,
+            Steps::Months { width, shift, .. } => Self::month(month_number(bucket - shift) + width) + shift,
+        };
+        (after > bucket).then_some(after)
+    }
+
+    /// About how many buckets begin from `start` on and before `finish`; months have 28 days at least.
+    pub fn between(self, start: i64, finish: i64) -> u64 {
+        let width = match self {
+            Steps::Micros { width, .. } => width,
+            Steps::Months { width, .. } => width.saturating_mul(28 * DAY),
+        };
+        let wide = (i128::from(finish) - i128::from(start)).max(0) / i128::from(width) + 1;
+        u64::try_from(wide).unwrap_or(u64::MAX)
+    }
+}
+
+/// The name of the function whose buckets are filled.
+pub const GAPFILL: &str = "time_bucket_gapfill";
+
+/// `time_bucket(width, time [, offset interval | origin time])`, and `time_bucket_gapfill(width, time [, start,
+/// finish])`, which is the same of each row: a [`crate::gapfill`] adds the rows.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct TimeBucket {
+    name: &'static str,
     signature: Signature,
 }
 
@@ -228,7 +313,16 @@ impl TimeBucket {
             TypeSignature::Exact(vec![interval(), timestamp(), interval()]),
             TypeSignature::Exact(vec![interval(), timestamp(), timestamp()]),
         ];
-        Self { signature: Signature::one_of(forms, Volatility::Immutable) }
+        Self { name: "time_bucket", signature: Signature::one_of(forms, Volatility::Immutable) }
+    }
+
+    fn gapfill() -> Self {
+        let interval = || DataType::Interval(IntervalUnit::MonthDayNano);
+        let forms = vec![
+            TypeSignature::Exact(vec![interval(), timestamp()]),
+            TypeSignature::Exact(vec![interval(), timestamp(), timestamp(), timestamp()]),
+        ];
+        Self { name: GAPFILL, signature: Signature::one_of(forms, Volatility::Immutable) }
     }
 }
 
@@ -249,7 +343,7 @@ pub(super) fn month_number(us: i64) -> i64 {
 
 impl ScalarUDFImpl for TimeBucket {
     fn name(&self) -> &str {
-        "time_bucket"
+        self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -263,10 +357,10 @@ impl ScalarUDFImpl for TimeBucket {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let (months, width) = interval_argument(&args.args[0])?;
         let times = args.args[1].to_array(args.number_rows)?;
-        let (mut origin, mut shift) = (BUCKET_ORIGIN, 0);
-        match args.args.get(2) {
+        let (mut origin, mut shift) = (None, 0);
+        match args.args.get(2).filter(|_| args.args.len() == 3) {
             None => {}
-            Some(ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(Some(at), _))) => origin = *at,
+            Some(ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(Some(at), _))) => origin = Some(*at),
             Some(offset) => {
                 let (m, us) = interval_argument(offset)?;
                 if m != 0 {
@@ -275,19 +369,12 @@ impl ScalarUDFImpl for TimeBucket {
                 shift = us;
             }
         }
-        if months > 0 && width == 0 {
-            let base = if args.args.len() == 3 { month_number(origin) } else { 2000 * 12 };
-            return Ok(stamped(micros(&times).unary(|us| {
-                let number = month_number(us - shift);
-                let start = number - (number - base).rem_euclid(months);
-                midnight(start.div_euclid(12) as i32, start.rem_euclid(12) as u32 + 1, 1) + shift
-            })));
-        }
-        if months != 0 || width <= 0 {
-            return exec_err!("the width of time_bucket is positive, and either months or days and time");
-        }
-        let origin = origin + shift;
-        Ok(stamped(micros(&times).unary(|us| us - (us - origin).rem_euclid(width))))
+        let steps = Steps::from(months, width, origin, shift)?;
+        Ok(stamped(match steps {
+            // without a match for each row
+            Steps::Micros { width, origin } => micros(&times).unary(|us| us - (us - origin).rem_euclid(width)),
+            Steps::Months { .. } => micros(&times).unary(|us| steps.bucket(us)),
+        }))
     }
 
     fn output_ordering(
@@ -307,7 +394,13 @@ struct Epoch {
 
 impl Epoch {
     fn new(name: &'static str) -> Self {
-        Self { name, signature: Signature::exact(vec![timestamp()], Volatility::Immutable) }
+        let mut forms = vec![TypeSignature::Exact(vec![timestamp()])];
+        match name {
+            "epoch" => forms.push(TypeSignature::Exact(vec![super::spans::interval()])),
+            "epoch_ms" => forms.push(TypeSignature::Exact(vec![DataType::Int64])),
+            _ => {}
+        }
+        Self { name, signature: Signature::one_of(forms, Volatility::Immutable) }
     }
 }
 
@@ -320,20 +413,31 @@ impl ScalarUDFImpl for Epoch {
         &self.signature
     }
 
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(if self.name == "epoch" { DataType::Float64 } else { DataType::Int64 })
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(match self.name {
+            "epoch" => DataType::Float64,
+            // of milliseconds it is the time
+            _ if types[0] == DataType::Int64 => naive(),
+            _ => DataType::Int64,
+        })
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let times = args.args[0].to_array(args.number_rows)?;
+        if let Some(spans) = times.as_primitive_opt::<IntervalMonthDayNanoType>() {
+            let seconds: Float64Array = spans.unary(super::spans::seconds);
+            return Ok(ColumnarValue::Array(Arc::new(seconds)));
+        }
+        if let Some(ms) = times.as_primitive_opt::<Int64Type>() {
+            let times: TimestampMicrosecondArray = ms.unary_opt(|ms| ms.checked_mul(1_000));
+            return Ok(ColumnarValue::Array(Arc::new(times)));
+        }
         let times = micros(&times);
         let array: ArrayRef = match self.name {
             "epoch" => Arc::new(times.unary::<_, Float64Type>(|us| us as f64 / SECOND as f64)),
-            "epoch_ms" => {
-                Arc::new(times.unary::<_, datafusion::arrow::datatypes::Int64Type>(|us| us.div_euclid(1_000)))
-            }
-            "epoch_us" => Arc::new(times.unary::<_, datafusion::arrow::datatypes::Int64Type>(|us| us)),
-            _ => Arc::new(times.unary_opt::<_, datafusion::arrow::datatypes::Int64Type>(|us| us.checked_mul(1_000))),
+            "epoch_ms" => Arc::new(times.unary::<_, Int64Type>(|us| us.div_euclid(1_000))),
+            "epoch_us" => Arc::new(times.unary::<_, Int64Type>(|us| us)),
+            _ => Arc::new(times.unary_opt::<_, Int64Type>(|us| us.checked_mul(1_000))),
         };
         Ok(ColumnarValue::Array(array))
     }
@@ -378,9 +482,7 @@ impl ScalarUDFImpl for ToTimestamp {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let values = args.args[0].to_array(args.number_rows)?;
         let times: TimestampMicrosecondArray = match values.data_type() {
-            DataType::Int64 => {
-                values.as_primitive::<datafusion::arrow::datatypes::Int64Type>().unary_opt(|s| s.checked_mul(SECOND))
-            }
+            DataType::Int64 => values.as_primitive::<Int64Type>().unary_opt(|s| s.checked_mul(SECOND)),
             DataType::Float64 => {
                 values.as_primitive::<Float64Type>().unary_opt(|s| s.is_finite().then_some((s * 1e6).round() as i64))
             }

@@ -7,23 +7,28 @@ use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::datasource::TableType;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown};
+use datafusion::physical_expr::expressions::{Column, binary, lit};
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, execute_stream,
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use model::column::TIME;
 use parking_lot::Mutex;
 use store::view::DataFile;
 use tokio::task::JoinSet;
@@ -99,8 +104,33 @@ pub struct LatestExec {
 #[derive(Debug, Clone)]
 enum Part {
     Hot,
-    File(Arc<DataFile>),
+    /// The rows of a file from an instant on, or before it; without one all of them.
+    File(Arc<DataFile>, Option<Side>),
 }
+
+/// One side of an instant (UTC microseconds).
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    From(i64),
+    Before(i64),
+}
+
+impl Part {
+    /// The newest instant that it may hold.
+    fn newest(&self) -> i64 {
+        match self {
+            Part::Hot => i64::MAX,
+            Part::File(file, Some(Side::Before(end))) => file.time_max.min(end - 1),
+            Part::File(file, _) => file.time_max,
+        }
+    }
+}
+
+/// A file of more rows is read in two parts: merged files hold many rows of each series, sorted by series, so that the
+/// newest of them is everywhere in the file.
+const DIVIDED_ROWS: u64 = 65_536;
+/// Which part of a file's span its newest rows are.
+const NEWEST_SHARE: i64 = 64;
 
 /// What became of one part.
 enum Read {
@@ -161,30 +191,101 @@ impl LatestExec {
     /// The table's ordinary scan of the same columns: more rows, the same answers above.
     pub fn whole(&self) -> Result<Arc<dyn ExecutionPlan>> {
         let columns: Vec<usize> = self.output.iter().map(|at| self.wanted[*at]).collect();
-        let plan = self.rest(&self.parts()?, &columns, 1)?;
+        let plan = self.rest(&self.parts()?, &columns, 1, true)?;
         Ok(Arc::new(CoalescePartitionsExec::new(plan)))
     }
 
-    /// Hot rows, then files with the newest rows first.
+    /// Hot rows, then what files hold, the newest first.
     fn parts(&self) -> Result<Vec<Part>> {
-        let mut files = self.table.prune(self.filter.as_ref())?;
-        files.sort_by_key(|f| std::cmp::Reverse(f.time_max));
-        let hot = self.table.has_hot().then_some(Part::Hot);
-        Ok(hot.into_iter().chain(files.into_iter().map(Part::File)).collect())
+        let mut parts: Vec<Part> = self.table.has_hot().then_some(Part::Hot).into_iter().collect();
+        for file in self.table.prune(self.filter.as_ref())? {
+            let span = file.time_max.saturating_sub(file.time_min);
+            if file.rows < DIVIDED_ROWS || span < NEWEST_SHARE {
+                parts.push(Part::File(file, None));
+                continue;
+            }
+            let at = file.time_max - span / NEWEST_SHARE;
+            parts.extend([Side::From(at), Side::Before(at)].map(|side| Part::File(Arc::clone(&file), Some(side))));
+        }
+        parts.sort_by_key(|part| std::cmp::Reverse(part.newest()));
+        Ok(parts)
     }
 
-    /// The rows of `parts`, of which only the first may be the hot rows.
-    fn rest(&self, parts: &[Part], columns: &Vec<usize>, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
-        let files: Vec<Arc<DataFile>> = parts
-            .iter()
-            .filter_map(|p| match p {
-                Part::Hot => None,
-                Part::File(file) => Some(Arc::clone(file)),
-            })
-            .collect();
-        let with_hot = matches!(parts.first(), Some(Part::Hot));
+    /// What the rows of a part have to be, over the table's schema.
+    fn condition(&self, side: Option<Side>) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        let Some(side) = side else { return Ok(self.filter.clone()) };
+        let schema = self.table.schema();
+        let (op, at) = match side {
+            Side::From(at) => (Operator::GtEq, at),
+            Side::Before(at) => (Operator::Lt, at),
+        };
+        let time = schema.index_of(TIME)?;
+        let instant = ScalarValue::TimestampMicrosecond(Some(at), Some("UTC".into()));
+        let instant = lit(instant.cast_to(schema.field(time).data_type())?);
+        let within = binary(Arc::new(Column::new(TIME, time)), op, instant, &schema)?;
+        Ok(Some(match &self.filter {
+            Some(filter) => binary(within, Operator::And, Arc::clone(filter), &schema)?,
+            None => within,
+        }))
+    }
+
+    /// The rows of `parts`, and more of files of which only one part is among them where `is_exact` is false.
+    fn rest(
+        &self,
+        parts: &[Part],
+        columns: &Vec<usize>,
+        partitions: usize,
+        is_exact: bool,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut whole: Vec<Arc<DataFile>> = Vec::new();
+        let mut divided: Vec<(Arc<DataFile>, Side)> = Vec::new();
+        let mut with_hot = false;
+        for part in parts {
+            match part {
+                Part::Hot => with_hot = true,
+                Part::File(file, None) => whole.push(Arc::clone(file)),
+                // both parts of a file are the file
+                Part::File(file, Some(side)) => match divided.iter().position(|(known, _)| known.id == file.id) {
+                    Some(at) => whole.push(divided.swap_remove(at).0),
+                    None => divided.push((Arc::clone(file), *side)),
+                },
+            }
+        }
         let hot = if with_hot { self.table.hot_chunks(None)? } else { Vec::new() };
-        self.table.rows_plan(&files, &hot, self.filter.clone(), Some(columns), None, partitions)
+        let plan = |files: &[Arc<DataFile>], hot: &[_], filter| {
+            self.table.rows_plan(files, hot, filter, Some(columns), None, partitions)
+        };
+        let mut plans = Vec::new();
+        if with_hot || !whole.is_empty() || divided.is_empty() {
+            plans.push(plan(&whole, &hot, self.filter.clone())?);
+        }
+        for (file, side) in divided {
+            let condition = self.condition(Some(side))?;
+            let mut columns_and_time = columns.clone();
+            let time = self.table.schema().index_of(TIME)?;
+            if is_exact && !columns.contains(&time) {
+                columns_and_time.push(time);
+            }
+            let rows =
+                self.table.rows_plan(&[file], &[], condition.clone(), Some(&columns_and_time), None, partitions)?;
+            plans.push(match condition.filter(|_| is_exact) {
+                None => rows,
+                Some(condition) => {
+                    let condition = reassign_expr_columns(condition, &rows.schema())?;
+                    let rows: Arc<dyn ExecutionPlan> = Arc::new(FilterExec::try_new(condition, rows)?);
+                    let schema = rows.schema();
+                    let kept = (0..columns.len()).map(|at| {
+                        let name = schema.field(at).name().clone();
+                        (Arc::new(Column::new(&name, at)) as Arc<dyn PhysicalExpr>, name)
+                    });
+                    Arc::new(ProjectionExec::try_new(kept.collect::<Vec<_>>(), rows)?)
+                }
+            });
+        }
+        match plans.len() {
+            1 => Ok(plans.remove(0)),
+            _ => UnionExec::try_new(plans),
+        }
     }
 
     /// The rows of one part for which the filter is true.
@@ -194,8 +295,9 @@ impl LatestExec {
         columns: &Vec<usize>,
         context: &Arc<TaskContext>,
     ) -> Result<impl Stream<Item = Result<RecordBatch>> + Unpin + use<>> {
-        let plan = self.rest(std::slice::from_ref(part), columns, 1)?;
-        let filter = self.filter.clone().map(|f| reassign_expr_columns(f, &plan.schema())).transpose()?;
+        let plan = self.rest(std::slice::from_ref(part), columns, 1, false)?;
+        let side = if let Part::File(_, side) = part { *side } else { None };
+        let filter = self.condition(side)?.map(|f| reassign_expr_columns(f, &plan.schema())).transpose()?;
         let batches = execute_stream(plan, Arc::clone(context))?;
         Ok(batches.map(move |batch| match (&filter, batch?) {
             (Some(filter), batch) => Ok(filter_record_batch(&batch, &true_rows(filter, &batch)?)?),
@@ -214,7 +316,7 @@ impl LatestExec {
         let mut done = 0;
         'parts: while done < parts.len() {
             let horizon = latest.lock().horizon();
-            let wave = &parts[done..(done + threads).min(parts.len())];
+            let wave = &parts[done..done + wave(&parts[done..], threads)];
             let mut tasks = JoinSet::new();
             for (i, part) in wave.iter().cloned().enumerate() {
                 let (exec, latest, context) = (self.clone(), Arc::clone(&latest), Arc::clone(context));
@@ -253,9 +355,9 @@ impl LatestExec {
         held: MemoryReservation,
         skipped: &Count,
     ) -> Result<Read> {
-        if let Part::File(file) = &part
-            && horizon.is_some_and(|h| file.time_max < h)
-            && !self.has_new_series(&part, known, context).await?
+        if let Part::File(file, _) = &part
+            && horizon.is_some_and(|h| part.newest() < h)
+            && !self.has_new_series(file, known, context).await?
         {
             skipped.add(1);
             return Ok(Read::Skipped);
@@ -272,9 +374,15 @@ impl LatestExec {
         Ok(Read::Rows(Box::new(found)))
     }
 
-    async fn has_new_series(&self, part: &Part, known: &Mutex<Latest>, context: &Arc<TaskContext>) -> Result<bool> {
+    /// Of a file in two parts both are looked at: what the newer one has is known.
+    async fn has_new_series(
+        &self,
+        file: &Arc<DataFile>,
+        known: &Mutex<Latest>,
+        context: &Arc<TaskContext>,
+    ) -> Result<bool> {
         let keys: Vec<usize> = (0..self.key_count).collect();
-        let mut batches = self.filtered(part, &self.key_columns, context)?;
+        let mut batches = self.filtered(&Part::File(Arc::clone(file), None), &self.key_columns, context)?;
         while let Some(batch) = batches.try_next().await? {
             if known.lock().has_new_group(&batch.project(&keys)?)? {
                 return Ok(true);
@@ -282,6 +390,19 @@ impl LatestExec {
         }
         Ok(false)
     }
+}
+
+/// How many of the next parts are read at once: as many as there are threads, but no older part of a file together
+/// with its newer one, which may show that it need not be read.
+fn wave(parts: &[Part], threads: usize) -> usize {
+    let is_after_its_newer = |at: usize| match &parts[at] {
+        Part::File(file, Some(Side::Before(_))) => {
+            parts[..at].iter().any(|p| matches!(p, Part::File(newer, _) if newer.id == file.id))
+        }
+        _ => false,
+    };
+    let most = threads.clamp(1, parts.len());
+    (1..most).find(|at| is_after_its_newer(*at)).unwrap_or(most)
 }
 
 impl DisplayAs for LatestExec {
@@ -346,7 +467,7 @@ impl ExecutionPlan for LatestExec {
                 return Ok::<_, DataFusionError>(rows.chain(stream::empty().boxed()));
             }
             let columns: Vec<usize> = exec.output.iter().map(|at| exec.wanted[*at]).collect();
-            let plan = exec.rest(&rest, &columns, context.session_config().target_partitions())?;
+            let plan = exec.rest(&rest, &columns, context.session_config().target_partitions(), true)?;
             let plan = Arc::new(CoalescePartitionsExec::new(plan));
             Ok(rows.chain(execute_stream(plan, context)?.boxed()))
         };

@@ -20,9 +20,15 @@ const MACROS: &[(&str, usize, &str)] = &[
     ("mod", 2, "$1 % $2"),
     ("fmod", 2, "$1 % $2"),
     ("ceiling", 1, "ceil($1)"),
-    ("sign", 1, "CAST(signum($1) AS TINYINT)"),
+    (
+        "sign",
+        1,
+        "CAST(coalesce(nullif(signum($1), CAST('NaN' AS DOUBLE)), CASE WHEN $1 IS NOT NULL THEN 0 END) AS TINYINT)",
+    ),
     ("isinf", 1, "abs(CAST($1 AS DOUBLE)) = CAST('Infinity' AS DOUBLE)"),
-    ("isfinite", 1, "abs(CAST($1 AS DOUBLE)) < CAST('Infinity' AS DOUBLE)"),
+    ("xor", 2, "($1 | $2) - ($1 & $2)"),
+    ("even", 1, "CASE WHEN $1 >= 0 THEN ceil($1 / 2) * 2 ELSE floor($1 / 2) * 2 END"),
+    ("round_even", 2, "tw_rounded($1 * power(10.0, $2)) / power(10.0, $2)"),
     ("if", 3, "CASE WHEN $1 THEN $2 ELSE $3 END"),
     ("iff", 3, "CASE WHEN $1 THEN $2 ELSE $3 END"),
     // text
@@ -76,6 +82,18 @@ const MACROS: &[(&str, usize, &str)] = &[
     ("datediff", 3, "date_diff($1, $2, $3)"),
     ("datesub", 3, "date_sub($1, $2, $3)"),
     ("timezone", 2, "tw_at_time_zone($2, $1)"),
+    ("age", 1, "age(current_date, $1)"),
+    ("julian", 1, "date_part('epoch', $1) / 86400 + 2440588"),
+    ("to_years", 1, "tw_times(INTERVAL '1 year', $1)"),
+    ("to_quarters", 1, "tw_times(INTERVAL '3 months', $1)"),
+    ("to_months", 1, "tw_times(INTERVAL '1 month', $1)"),
+    ("to_weeks", 1, "tw_times(INTERVAL '7 days', $1)"),
+    ("to_days", 1, "tw_times(INTERVAL '1 day', $1)"),
+    ("to_hours", 1, "tw_times(INTERVAL '1 hour', $1)"),
+    ("to_minutes", 1, "tw_times(INTERVAL '1 minute', $1)"),
+    ("to_seconds", 1, "tw_times(INTERVAL '1 second', $1)"),
+    ("to_milliseconds", 1, "tw_times(INTERVAL '1 millisecond', $1)"),
+    ("to_microseconds", 1, "tw_times(INTERVAL '1 microsecond', $1)"),
     // lists
     ("list_unique", 1, "CAST(array_length(array_distinct($1)) AS BIGINT)"),
     ("list_reverse_sort", 1, "array_sort($1, 'DESC')"),
@@ -83,6 +101,10 @@ const MACROS: &[(&str, usize, &str)] = &[
     ("list_first", 1, "($1)[1]"),
     ("list_last", 1, "($1)[-1]"),
     // aggregates
+    ("increase", 2, "tw_increase(named_struct('time', $2, 'value', CAST($1 AS DOUBLE)))"),
+    ("rate", 2, "tw_rate(named_struct('time', $2, 'value', CAST($1 AS DOUBLE)))"),
+    ("delta", 2, "tw_delta(named_struct('time', $2, 'value', CAST($1 AS DOUBLE)))"),
+    ("derivative", 2, "tw_derivative(named_struct('time', $2, 'value', CAST($1 AS DOUBLE)))"),
     ("variance", 1, "var_samp($1)"),
     ("sem", 1, "stddev_pop($1) / sqrt(count($1))"),
     ("fsum", 1, "sum(CAST($1 AS DOUBLE))"),
@@ -127,8 +149,31 @@ const MACROS: &[(&str, usize, &str)] = &[
     ),
 ];
 
-/// Aggregates that macros are made of: a macro's FILTER, OVER and ORDER BY belong to each of them.
-const AGGREGATES: [&str; 14] = [
+/// What a call with OVER means where that is not the aggregate over a window: from the row before to this one.
+const OVER_ROWS: &[(&str, usize, &str)] = &[
+    (
+        "increase",
+        2,
+        "CASE WHEN $1 >= lag($1) THEN CAST($1 AS DOUBLE) - lag($1) WHEN $1 < lag($1) THEN CAST($1 AS DOUBLE) END",
+    ),
+    (
+        "rate",
+        2,
+        "CASE WHEN $1 >= lag($1) THEN CAST($1 AS DOUBLE) - lag($1) WHEN $1 < lag($1) THEN CAST($1 AS DOUBLE) END \
+         / nullif(epoch_us($2) - lag(epoch_us($2)), 0) * 1000000",
+    ),
+    ("delta", 2, "CAST($1 AS DOUBLE) - lag($1)"),
+    ("derivative", 2, "(CAST($1 AS DOUBLE) - lag($1)) / nullif(epoch_us($2) - lag(epoch_us($2)), 0) * 1000000"),
+];
+
+/// Aggregates that macros are made of: a macro's FILTER, OVER and ORDER BY belong to each of them. `lag` stands for
+/// those of [`OVER_ROWS`].
+const AGGREGATES: [&str; 19] = [
+    "lag",
+    "tw_increase",
+    "tw_rate",
+    "tw_delta",
+    "tw_derivative",
     "array_agg",
     "string_agg",
     "tw_quantile_cont",
@@ -145,14 +190,38 @@ const AGGREGATES: [&str; 14] = [
     "first_value",
 ];
 
-static PARSED: LazyLock<HashMap<(&str, usize), Expr>> = LazyLock::new(|| {
-    let parsed = |(name, arity, text): &(&'static str, usize, &str)| {
-        let mut body = condition(text).unwrap_or_else(|e| panic!("macro {name}: {e}"));
-        let _ = body.visit(&mut Rewritten);
-        ((*name, *arity), body)
-    };
-    MACROS.iter().map(parsed).collect()
+/// The bucket `$2` where there is a value `$1` for it.
+pub(super) static BUCKET_OF_VALUE: LazyLock<Expr> = LazyLock::new(|| parsed("CASE WHEN $1 IS NOT NULL THEN $2 END"));
+
+/// The value `$1` of the bucket `$2`, else what lies on the line from `$3` at `$4` to `$5` at `$6`.
+pub(super) static ON_THE_LINE: LazyLock<Expr> = LazyLock::new(|| {
+    parsed(
+        "coalesce(CAST($1 AS DOUBLE), CAST($3 AS DOUBLE) + (CAST($5 AS DOUBLE) - $3) \
+         * CAST(epoch_us($2) - epoch_us($4) AS DOUBLE) / nullif(epoch_us($6) - epoch_us($4), 0))",
+    )
 });
+
+type Bodies = HashMap<(&'static str, usize), Expr>;
+
+static PARSED: LazyLock<Bodies> = LazyLock::new(|| bodies(MACROS));
+static PARSED_OVER_ROWS: LazyLock<Bodies> = LazyLock::new(|| bodies(OVER_ROWS));
+
+fn bodies(macros: &[(&'static str, usize, &str)]) -> Bodies {
+    macros.iter().map(|(name, arity, text)| ((*name, *arity), parsed(text))).collect()
+}
+
+fn parsed(text: &str) -> Expr {
+    let mut body = condition(text).unwrap_or_else(|e| panic!("macro {text}: {e}"));
+    let _ = body.visit(&mut Rewritten);
+    body
+}
+
+/// A body with its arguments.
+pub(super) fn filled(body: &Expr, args: &[Expr]) -> Expr {
+    let mut body = body.clone();
+    let _ = body.visit(&mut Filler { args, call: None, grown: 0, aggregates: 0 });
+    Expr::Nested(Box::new(body))
+}
 
 /// The rewrites of every statement, for bodies.
 struct Rewritten;
@@ -170,13 +239,15 @@ impl VisitorMut for Rewritten {
 pub(super) fn expand(function: &Function) -> Option<(Expr, usize)> {
     let FunctionArguments::List(list) = &function.args else { return None };
     let name = function.name.to_string();
-    let body = PARSED.get(&(name.as_str(), list.args.len()))?;
+    let key = (name.as_str(), list.args.len());
+    let over_rows = function.over.as_ref().and_then(|_| PARSED_OVER_ROWS.get(&key));
+    let body = over_rows.or_else(|| PARSED.get(&key))?;
     let args = super::arguments(function);
     if args.len() != list.args.len() {
         return None; // a star, or a name
     }
     let mut body = body.clone();
-    let mut filler = Filler { args: &args, call: function, grown: 0, aggregates: 0 };
+    let mut filler = Filler { args: &args, call: Some(function), grown: 0, aggregates: 0 };
     let _ = body.visit(&mut filler);
     let (grown, aggregates) = (filler.grown, filler.aggregates);
     let asks_aggregate = function.filter.is_some() || function.over.is_some() || !list.clauses.is_empty();
@@ -188,7 +259,8 @@ pub(super) fn expand(function: &Function) -> Option<(Expr, usize)> {
 
 struct Filler<'a> {
     args: &'a [Expr],
-    call: &'a Function,
+    /// Whose FILTER, OVER and ORDER BY are handed on.
+    call: Option<&'a Function>,
     grown: usize,
     aggregates: usize,
 }
@@ -208,12 +280,12 @@ impl VisitorMut for Filler<'_> {
             }
             Expr::Function(inner) if AGGREGATES.contains(&inner.name.to_string().as_str()) => {
                 self.aggregates += 1;
-                if let Some(filter) = &self.call.filter {
+                let Some(call) = self.call else { return ControlFlow::Continue(()) };
+                if let Some(filter) = &call.filter {
                     also(&mut inner.filter, (**filter).clone());
                 }
-                inner.over.clone_from(&self.call.over);
-                let (FunctionArguments::List(own), FunctionArguments::List(of_call)) =
-                    (&mut inner.args, &self.call.args)
+                inner.over.clone_from(&call.over);
+                let (FunctionArguments::List(own), FunctionArguments::List(of_call)) = (&mut inner.args, &call.args)
                 else {
                     return ControlFlow::Continue(());
                 };
@@ -239,7 +311,8 @@ mod tests {
     #[test]
     fn every_macro_parses_and_names_no_argument_that_it_has_not() {
         assert_eq!(PARSED.len(), MACROS.len(), "no name stands twice with as many arguments");
-        for (name, arity, text) in MACROS {
+        assert_eq!(PARSED_OVER_ROWS.len(), OVER_ROWS.len());
+        for (name, arity, text) in MACROS.iter().chain(OVER_ROWS) {
             for place in text.split('$').skip(1) {
                 let digits: String = place.chars().take_while(char::is_ascii_digit).collect();
                 // the end of a regular expression is none

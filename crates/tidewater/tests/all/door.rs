@@ -410,7 +410,7 @@ fn what_is_live_changes_while_the_server_runs_and_bad_settings_change_nothing() 
     let sent = Command::new("kill").args(["-HUP", &server.pid().to_string()]).status();
     assert!(sent.is_ok_and(|s| s.success()));
     eventually("the settings are read again", || status(&server) == 204);
-    let endless = "SELECT sum(a.value * b.value) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+    let endless = "SELECT sum(a.generate_series * b.generate_series) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
     assert_eq!(server.refusal(endless).0, 504);
     let messages = server.get("/api/v1/logs?level=info&limit=1000").json().to_string();
     assert!(messages.contains("settings were read again"), "{messages}");

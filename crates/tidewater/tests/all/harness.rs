@@ -261,8 +261,13 @@ pub fn python(script: &str, args: &[&str]) -> String {
     // asked at run time: a build cache may serve more than one checkout
     let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder: run `cargo xtask test`");
     let path = Path::new(&package).join("tests/python").join(script);
-    let output =
-        Command::new(interpreter).arg(path).args(args).env("TZ", "UTC").output().expect("the interpreter starts");
+    let output = Command::new(interpreter)
+        .arg("-B")
+        .arg(path)
+        .args(args)
+        .env("TZ", "UTC")
+        .output()
+        .expect("the interpreter starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{script} failed\n{out}\n{err}");
     out.into_owned()

@@ -8,6 +8,7 @@ mod clients;
 mod compaction;
 mod continuous;
 mod crash;
+mod dashboards;
 mod deletes;
 mod deploy;
 mod differential;

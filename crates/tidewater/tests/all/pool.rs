@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::{Reply, Server, TOKEN, eventually, folder};
 
 /// Runs until somebody ends it.
-const ENDLESS: &str = "SELECT sum(a.value * b.value) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+const ENDLESS: &str = "SELECT sum(a.generate_series * b.generate_series) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
 
 fn pool(server: &Server) -> Value {
     server.get("/api/v1/metrics/query-pool").json()
@@ -59,7 +59,7 @@ fn t36_a_cancel_a_deadline_and_a_client_that_leaves_end_the_work() {
     let folder = folder();
     let server = Server::start(folder.path(), &["query.timeout=3"]);
     // the number of a row needs the sort, which a count alone would not
-    let sort = "SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY b.value % 7, a.value) n \
+    let sort = "SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY b.generate_series % 7, a.generate_series) n \
                 FROM generate_series(1, 30000) a, generate_series(1, 30000) b) t";
     for sql in [ENDLESS, sort] {
         // somebody cancels it
@@ -171,7 +171,8 @@ fn queries_are_listed_shown_and_cancelled_by_who_may() {
     let made = server.send("POST", "/api/v1/auth/tokens", &[], br#"{"name": "reader", "permissions": ["read"]}"#);
     let bearer = format!("Bearer {}", made.json()["token"].as_str().expect("a token"));
     let own = ("authorization", bearer.as_str());
-    let reply = server.query_with("SELECT count(*) FROM generate_series(1, 5000000) WHERE value % 3 = 1", &[]);
+    let reply =
+        server.query_with("SELECT count(*) FROM generate_series(1, 5000000) WHERE generate_series % 3 = 1", &[]);
     let id = reply.header("x-tidewater-query-id").to_owned();
     assert_eq!(reply.header("x-arc-query-id"), id);
     let shown = server.get(&format!("/api/v1/queries/{id}")).json()["query"].clone();
@@ -206,7 +207,7 @@ fn t42_heavy_queries_share_fairly_while_writes_go_on() {
     let server = Server::start(folder.path(), &settings);
     let done = AtomicBool::new(false);
     let (outcomes, written) = std::thread::scope(|scope| {
-        let heavy = "SELECT count(*) FROM (SELECT value % 2500000 k, max(repeat('x', 20)) s, count(*) n \
+        let heavy = "SELECT count(*) FROM (SELECT generate_series % 2500000 k, max(repeat('x', 20)) s, count(*) n \
                      FROM generate_series(1, 2500000) GROUP BY 1) t";
         let asked: Vec<_> = (0..20).map(|_| scope.spawn(|| server.query_with(heavy, &[]))).collect();
         let writer = scope.spawn(|| {
@@ -240,7 +241,7 @@ fn q5_rows_that_end_because_the_work_broke_are_no_answer() {
     let folder = folder();
     let env = [("TIDEWATER_FAILPOINT", "pool.rows:1=panic")];
     let server = Server::try_start(folder.path(), &["database.max_connections=1"], &env).expect("it starts");
-    let body = json!({"sql": "SELECT value FROM generate_series(1, 100000)"}).to_string();
+    let body = json!({"sql": "SELECT generate_series FROM generate_series(1, 100000)"}).to_string();
     let broken = server.send("POST", "/api/v1/query", &[], body.as_bytes());
     assert_eq!((broken.status, broken.json()["code"].as_str()), (500, Some("internal")), "{broken:?}");
     // the slot was replaced and serves
@@ -308,7 +309,7 @@ fn limits_of_a_token_hold_and_outlive_a_restart() {
     assert_eq!(send(&server, "PUT", &path, json!({"max_rows_per_query": 10_000})).0, 200);
     for encoding in ["identity", "gzip", "zstd"] {
         let headers = [own[0], ("accept-encoding", encoding)];
-        let long = br#"{"sql": "SELECT value FROM generate_series(1, 20000)"}"#;
+        let long = br#"{"sql": "SELECT generate_series FROM generate_series(1, 20000)"}"#;
         let cut = server.try_send("POST", "/api/v1/query", &headers, long);
         assert!(cut.is_err(), "an answer beyond the limit looks whole in {encoding}");
     }

@@ -249,3 +249,135 @@ SELECT min(f), max(f), sum(f) FROM edge
 SELECT f, count(*) FROM edge GROUP BY f ORDER BY f
 SELECT count(DISTINCT f) FROM edge
 SELECT DISTINCT f FROM edge ORDER BY f
+SELECT host, count(*) FILTER (WHERE ok) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT count(*) FILTER (WHERE usage > 0.5) AS v FROM cpu
+SELECT host, count(*) FILTER (WHERE usage > 0.5) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT count(*) FILTER (WHERE host = 'a') AS v FROM cpu
+SELECT host, count(*) FILTER (WHERE host = 'a') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT count(*) FILTER (WHERE note LIKE '%b%') AS v FROM cpu
+SELECT host, count(*) FILTER (WHERE note LIKE '%b%') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT count(*) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu
+SELECT host, count(*) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT sum(n) FILTER (WHERE ok) AS v FROM cpu
+SELECT host, sum(n) FILTER (WHERE ok) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT sum(n) FILTER (WHERE usage > 0.5) AS v FROM cpu
+SELECT host, sum(n) FILTER (WHERE usage > 0.5) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT host, sum(n) FILTER (WHERE host = 'a') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT sum(n) FILTER (WHERE note LIKE '%b%') AS v FROM cpu
+SELECT host, sum(n) FILTER (WHERE note LIKE '%b%') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT sum(n) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu
+SELECT host, sum(n) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT avg(usage) FILTER (WHERE ok) AS v FROM cpu
+SELECT host, avg(usage) FILTER (WHERE ok) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT avg(usage) FILTER (WHERE usage > 0.5) AS v FROM cpu
+SELECT host, avg(usage) FILTER (WHERE usage > 0.5) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT avg(usage) FILTER (WHERE host = 'a') AS v FROM cpu
+SELECT host, avg(usage) FILTER (WHERE host = 'a') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT avg(usage) FILTER (WHERE note LIKE '%b%') AS v FROM cpu
+SELECT host, avg(usage) FILTER (WHERE note LIKE '%b%') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT avg(usage) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu
+SELECT host, avg(usage) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT min(n) FILTER (WHERE ok) AS v FROM cpu
+SELECT host, min(n) FILTER (WHERE ok) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT min(n) FILTER (WHERE usage > 0.5) AS v FROM cpu
+SELECT host, min(n) FILTER (WHERE usage > 0.5) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT min(n) FILTER (WHERE host = 'a') AS v FROM cpu
+SELECT host, min(n) FILTER (WHERE host = 'a') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT min(n) FILTER (WHERE note LIKE '%b%') AS v FROM cpu
+SELECT host, min(n) FILTER (WHERE note LIKE '%b%') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT min(n) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu
+SELECT host, min(n) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT max(usage) FILTER (WHERE ok) AS v FROM cpu
+SELECT host, max(usage) FILTER (WHERE ok) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT max(usage) FILTER (WHERE usage > 0.5) AS v FROM cpu
+SELECT host, max(usage) FILTER (WHERE usage > 0.5) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT max(usage) FILTER (WHERE host = 'a') AS v FROM cpu
+SELECT host, max(usage) FILTER (WHERE host = 'a') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT max(usage) FILTER (WHERE note LIKE '%b%') AS v FROM cpu
+SELECT host, max(usage) FILTER (WHERE note LIKE '%b%') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT max(usage) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu
+SELECT host, max(usage) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT count(DISTINCT n) FILTER (WHERE ok) AS v FROM cpu
+SELECT host, count(DISTINCT n) FILTER (WHERE ok) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT count(DISTINCT n) FILTER (WHERE usage > 0.5) AS v FROM cpu
+SELECT host, count(DISTINCT n) FILTER (WHERE usage > 0.5) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT count(DISTINCT n) FILTER (WHERE host = 'a') AS v FROM cpu
+SELECT host, count(DISTINCT n) FILTER (WHERE host = 'a') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT count(DISTINCT n) FILTER (WHERE note LIKE '%b%') AS v FROM cpu
+SELECT host, count(DISTINCT n) FILTER (WHERE note LIKE '%b%') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT count(DISTINCT n) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu
+SELECT host, count(DISTINCT n) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT median(usage) FILTER (WHERE ok) AS v FROM cpu
+SELECT host, median(usage) FILTER (WHERE ok) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT median(usage) FILTER (WHERE usage > 0.5) AS v FROM cpu
+SELECT host, median(usage) FILTER (WHERE usage > 0.5) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT median(usage) FILTER (WHERE host = 'a') AS v FROM cpu
+SELECT host, median(usage) FILTER (WHERE host = 'a') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT median(usage) FILTER (WHERE note LIKE '%b%') AS v FROM cpu
+SELECT host, median(usage) FILTER (WHERE note LIKE '%b%') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT median(usage) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu
+SELECT host, median(usage) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT bool_or(ok) FILTER (WHERE ok) AS v FROM cpu
+SELECT host, bool_or(ok) FILTER (WHERE ok) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT bool_or(ok) FILTER (WHERE usage > 0.5) AS v FROM cpu
+SELECT host, bool_or(ok) FILTER (WHERE usage > 0.5) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT bool_or(ok) FILTER (WHERE host = 'a') AS v FROM cpu
+SELECT host, bool_or(ok) FILTER (WHERE host = 'a') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT bool_or(ok) FILTER (WHERE note LIKE '%b%') AS v FROM cpu
+SELECT host, bool_or(ok) FILTER (WHERE note LIKE '%b%') AS v FROM cpu GROUP BY host ORDER BY host
+SELECT bool_or(ok) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu
+SELECT host, bool_or(ok) FILTER (WHERE n BETWEEN 2 AND 6) AS v FROM cpu GROUP BY host ORDER BY host
+SELECT host, region, count(*) AS c FROM cpu GROUP BY ROLLUP (host, region) ORDER BY ALL
+SELECT host, region, sum(n) AS s, avg(usage) AS u FROM cpu GROUP BY ROLLUP (host, region) ORDER BY ALL
+SELECT host, ok, count(*) AS c FROM cpu GROUP BY CUBE (host, ok) ORDER BY ALL
+SELECT host, ok, sum(n) AS s, avg(usage) AS u FROM cpu GROUP BY CUBE (host, ok) ORDER BY ALL
+SELECT host, region, count(*) AS c FROM cpu GROUP BY GROUPING SETS ((host), (region), ()) ORDER BY ALL
+SELECT host, region, sum(n) AS s, avg(usage) AS u FROM cpu GROUP BY GROUPING SETS ((host), (region), ()) ORDER BY ALL
+SELECT min(f) AS v FROM edge
+SELECT id % 2 AS g, min(f) AS v FROM edge GROUP BY g ORDER BY g
+SELECT max(f) AS v FROM edge
+SELECT id % 2 AS g, max(f) AS v FROM edge GROUP BY g ORDER BY g
+SELECT sum(big) AS v FROM edge
+SELECT id % 2 AS g, sum(big) AS v FROM edge GROUP BY g ORDER BY g
+SELECT avg(big) AS v FROM edge
+SELECT id % 2 AS g, avg(big) AS v FROM edge GROUP BY g ORDER BY g
+SELECT count(f) AS v FROM edge
+SELECT id % 2 AS g, count(f) AS v FROM edge GROUP BY g ORDER BY g
+SELECT median(big) AS v FROM edge
+SELECT id % 2 AS g, median(big) AS v FROM edge GROUP BY g ORDER BY g
+SELECT min(big) AS v FROM edge
+SELECT id % 2 AS g, min(big) AS v FROM edge GROUP BY g ORDER BY g
+SELECT max(big) AS v FROM edge
+SELECT id % 2 AS g, max(big) AS v FROM edge GROUP BY g ORDER BY g
+SELECT quantile_disc(big, 0.5) AS v FROM edge
+SELECT id % 2 AS g, quantile_disc(big, 0.5) AS v FROM edge GROUP BY g ORDER BY g
+SELECT mode(id) AS v FROM edge
+SELECT id % 2 AS g, mode(id) AS v FROM edge GROUP BY g ORDER BY g
+SELECT arg_max(id, big) AS v FROM edge
+SELECT id % 2 AS g, arg_max(id, big) AS v FROM edge GROUP BY g ORDER BY g
+SELECT arg_min(id, f) AS v FROM edge
+SELECT id % 2 AS g, arg_min(id, f) AS v FROM edge GROUP BY g ORDER BY g
+SELECT bool_and(big > 0) AS v FROM edge
+SELECT id % 2 AS g, bool_and(big > 0) AS v FROM edge GROUP BY g ORDER BY g
+SELECT string_agg(id::VARCHAR, ',' ORDER BY id) AS v FROM edge
+SELECT id % 2 AS g, string_agg(id::VARCHAR, ',' ORDER BY id) AS v FROM edge GROUP BY g ORDER BY g
+SELECT count(DISTINCT f) AS v FROM edge
+SELECT id % 2 AS g, count(DISTINCT f) AS v FROM edge GROUP BY g ORDER BY g
+SELECT list(id ORDER BY id) AS v FROM edge
+SELECT id % 2 AS g, list(id ORDER BY id) AS v FROM edge GROUP BY g ORDER BY g
+SELECT sum(n) AS v FROM cpu WHERE false
+SELECT host, sum(n) AS v FROM cpu WHERE false GROUP BY host
+SELECT avg(usage) AS v FROM cpu WHERE false
+SELECT host, avg(usage) AS v FROM cpu WHERE false GROUP BY host
+SELECT count(*) AS v FROM cpu WHERE false
+SELECT host, count(*) AS v FROM cpu WHERE false GROUP BY host
+SELECT min(note) AS v FROM cpu WHERE false
+SELECT host, min(note) AS v FROM cpu WHERE false GROUP BY host
+SELECT max(time) AS v FROM cpu WHERE false
+SELECT host, max(time) AS v FROM cpu WHERE false GROUP BY host
+SELECT list(n ORDER BY n) AS v FROM cpu WHERE false
+SELECT host, list(n ORDER BY n) AS v FROM cpu WHERE false GROUP BY host
+SELECT bool_and(ok) AS v FROM cpu WHERE false
+SELECT host, bool_and(ok) AS v FROM cpu WHERE false GROUP BY host
+SELECT quantile_cont(usage, 0.5) AS v FROM cpu WHERE false
+SELECT host, quantile_cont(usage, 0.5) AS v FROM cpu WHERE false GROUP BY host

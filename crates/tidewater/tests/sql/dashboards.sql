@@ -46,3 +46,41 @@ SELECT floor(usage * 10) / 10 AS bucket, count(*) AS c FROM cpu GROUP BY bucket 
 SELECT h.rack, avg(c.usage) AS u FROM cpu c JOIN hosts h USING (host) GROUP BY h.rack ORDER BY h.rack
 SELECT coalesce(region, 'none') AS r, count(*) AS c FROM cpu GROUP BY r ORDER BY r
 SELECT host, string_agg(DISTINCT region, ',' ORDER BY region) AS r FROM cpu GROUP BY host ORDER BY host
+SELECT time_bucket(INTERVAL '30 minutes', time) AS time, host AS metric, avg(usage) AS value FROM cpu WHERE time BETWEEN '2024-03-30T22:00:00Z' AND '2024-03-31T06:00:00Z' GROUP BY 1, 2 ORDER BY 1, 2
+SELECT host, avg(usage) AS value FROM cpu WHERE region IS NOT NULL GROUP BY host HAVING avg(usage) IS NOT NULL ORDER BY value DESC, host LIMIT 2
+WITH b AS (SELECT time_bucket(INTERVAL '1 hour', time) AS t, host, avg(usage) AS v FROM cpu GROUP BY 1, 2) SELECT t, max(v) AS m, count(*) AS n FROM b GROUP BY t ORDER BY t
+SELECT time_bucket(INTERVAL '30 minutes', time) AS time, host AS metric, max(usage) AS value FROM cpu WHERE time BETWEEN '2024-03-30T22:00:00Z' AND '2024-03-31T06:00:00Z' GROUP BY 1, 2 ORDER BY 1, 2
+SELECT host, max(usage) AS value FROM cpu WHERE region IS NOT NULL GROUP BY host HAVING max(usage) IS NOT NULL ORDER BY value DESC, host LIMIT 2
+WITH b AS (SELECT time_bucket(INTERVAL '1 hour', time) AS t, host, max(usage) AS v FROM cpu GROUP BY 1, 2) SELECT t, max(v) AS m, count(*) AS n FROM b GROUP BY t ORDER BY t
+SELECT time_bucket(INTERVAL '30 minutes', time) AS time, host AS metric, min(usage) AS value FROM cpu WHERE time BETWEEN '2024-03-30T22:00:00Z' AND '2024-03-31T06:00:00Z' GROUP BY 1, 2 ORDER BY 1, 2
+SELECT host, min(usage) AS value FROM cpu WHERE region IS NOT NULL GROUP BY host HAVING min(usage) IS NOT NULL ORDER BY value DESC, host LIMIT 2
+WITH b AS (SELECT time_bucket(INTERVAL '1 hour', time) AS t, host, min(usage) AS v FROM cpu GROUP BY 1, 2) SELECT t, max(v) AS m, count(*) AS n FROM b GROUP BY t ORDER BY t
+SELECT time_bucket(INTERVAL '30 minutes', time) AS time, host AS metric, sum(n) AS value FROM cpu WHERE time BETWEEN '2024-03-30T22:00:00Z' AND '2024-03-31T06:00:00Z' GROUP BY 1, 2 ORDER BY 1, 2
+SELECT host, sum(n) AS value FROM cpu WHERE region IS NOT NULL GROUP BY host HAVING sum(n) IS NOT NULL ORDER BY value DESC, host LIMIT 2
+WITH b AS (SELECT time_bucket(INTERVAL '1 hour', time) AS t, host, sum(n) AS v FROM cpu GROUP BY 1, 2) SELECT t, max(v) AS m, count(*) AS n FROM b GROUP BY t ORDER BY t
+SELECT time_bucket(INTERVAL '30 minutes', time) AS time, host AS metric, count(*) AS value FROM cpu WHERE time BETWEEN '2024-03-30T22:00:00Z' AND '2024-03-31T06:00:00Z' GROUP BY 1, 2 ORDER BY 1, 2
+SELECT host, count(*) AS value FROM cpu WHERE region IS NOT NULL GROUP BY host HAVING count(*) IS NOT NULL ORDER BY value DESC, host LIMIT 2
+WITH b AS (SELECT time_bucket(INTERVAL '1 hour', time) AS t, host, count(*) AS v FROM cpu GROUP BY 1, 2) SELECT t, max(v) AS m, count(*) AS n FROM b GROUP BY t ORDER BY t
+SELECT time_bucket(INTERVAL '30 minutes', time) AS time, host AS metric, quantile_cont(usage, 0.95) AS value FROM cpu WHERE time BETWEEN '2024-03-30T22:00:00Z' AND '2024-03-31T06:00:00Z' GROUP BY 1, 2 ORDER BY 1, 2
+SELECT host, quantile_cont(usage, 0.95) AS value FROM cpu WHERE region IS NOT NULL GROUP BY host HAVING quantile_cont(usage, 0.95) IS NOT NULL ORDER BY value DESC, host LIMIT 2
+WITH b AS (SELECT time_bucket(INTERVAL '1 hour', time) AS t, host, quantile_cont(usage, 0.95) AS v FROM cpu GROUP BY 1, 2) SELECT t, max(v) AS m, count(*) AS n FROM b GROUP BY t ORDER BY t
+SELECT time_bucket(INTERVAL '30 minutes', time) AS time, host AS metric, stddev(usage) AS value FROM cpu WHERE time BETWEEN '2024-03-30T22:00:00Z' AND '2024-03-31T06:00:00Z' GROUP BY 1, 2 ORDER BY 1, 2
+SELECT host, stddev(usage) AS value FROM cpu WHERE region IS NOT NULL GROUP BY host HAVING stddev(usage) IS NOT NULL ORDER BY value DESC, host LIMIT 2
+WITH b AS (SELECT time_bucket(INTERVAL '1 hour', time) AS t, host, stddev(usage) AS v FROM cpu GROUP BY 1, 2) SELECT t, max(v) AS m, count(*) AS n FROM b GROUP BY t ORDER BY t
+SELECT time_bucket(INTERVAL '30 minutes', time) AS time, host AS metric, last(usage ORDER BY time) AS value FROM cpu WHERE time BETWEEN '2024-03-30T22:00:00Z' AND '2024-03-31T06:00:00Z' GROUP BY 1, 2 ORDER BY 1, 2
+SELECT host, last(usage ORDER BY time) AS value FROM cpu WHERE region IS NOT NULL GROUP BY host HAVING last(usage ORDER BY time) IS NOT NULL ORDER BY value DESC, host LIMIT 2
+WITH b AS (SELECT time_bucket(INTERVAL '1 hour', time) AS t, host, last(usage ORDER BY time) AS v FROM cpu GROUP BY 1, 2) SELECT t, max(v) AS m, count(*) AS n FROM b GROUP BY t ORDER BY t
+SELECT date_trunc('hour', time) AS time, quantile_cont(usage, 0.5) AS p, count(usage) AS n FROM cpu WHERE host IN ('a','b') GROUP BY 1 ORDER BY 1
+SELECT date_trunc('hour', time) AS time, quantile_cont(usage, 0.9) AS p, count(usage) AS n FROM cpu WHERE host IN ('a','b') GROUP BY 1 ORDER BY 1
+SELECT date_trunc('hour', time) AS time, quantile_cont(usage, 0.99) AS p, count(usage) AS n FROM cpu WHERE host IN ('a','b') GROUP BY 1 ORDER BY 1
+SELECT region AS __text, host AS __value FROM cpu WHERE region IS NOT NULL GROUP BY ALL ORDER BY ALL
+SELECT DISTINCT host FROM cpu WHERE host LIKE '%' ORDER BY host
+SELECT 100.0 * count(*) FILTER (WHERE ok) / count(*) AS rate FROM cpu
+SELECT host, 100.0 * sum(CASE WHEN ok THEN 1 ELSE 0 END) / count(ok) AS rate FROM cpu GROUP BY host ORDER BY host
+SELECT date_trunc('hour', time) AS __timestamp, avg(usage) AS "AVG(usage)" FROM cpu WHERE time >= TIMESTAMP '2024-03-30 00:00:00.000000' AND time < TIMESTAMP '2024-04-05 00:00:00.000000' GROUP BY date_trunc('hour', time) ORDER BY "AVG(usage)" DESC NULLS LAST, 1 LIMIT 10000
+SELECT * FROM cpu ORDER BY time DESC, host LIMIT 5
+SELECT host, usage FROM cpu QUALIFY row_number() OVER (PARTITION BY host ORDER BY time DESC) = 1 ORDER BY host
+SELECT a.t, a.v - b.v AS diff FROM (SELECT time_bucket(INTERVAL '1 hour', time) AS t, avg(usage) AS v FROM cpu WHERE host = 'a' GROUP BY 1) a JOIN (SELECT time_bucket(INTERVAL '1 hour', time) AS t, avg(usage) AS v FROM cpu WHERE host = 'b' GROUP BY 1) b ON a.t = b.t ORDER BY a.t
+SELECT CASE WHEN usage < 0.3 THEN 'low' WHEN usage < 0.7 THEN 'mid' ELSE 'high' END AS level, count(*) AS n FROM cpu WHERE usage IS NOT NULL GROUP BY 1 ORDER BY 1
+SELECT floor(usage * 10) / 10 AS bin, count(*) AS n FROM cpu WHERE usage IS NOT NULL GROUP BY bin ORDER BY bin
+SELECT host, min(time) AS first_seen, max(time) AS last_seen, date_diff('minute', min(time), max(time)) AS minutes FROM cpu GROUP BY host ORDER BY host

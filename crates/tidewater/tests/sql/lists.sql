@@ -64,3 +64,31 @@ SELECT string_split('a,b', ',')[1] AS v FROM cpu WHERE host = 'a' ORDER BY time 
 SELECT list_grade_up([3, 1, 2]) AS v FROM cpu WHERE host = 'a' ORDER BY time LIMIT 3
 SELECT array_pop_back([1, 2]) AS v FROM cpu WHERE host = 'a' ORDER BY time LIMIT 3
 SELECT array_push_back([1], 2) AS v FROM cpu WHERE host = 'a' ORDER BY time LIMIT 3
+SELECT [1, 2, 3][2:] AS v
+SELECT [1, 2, 3][:2] AS v
+SELECT [1, 2, 3][-1] AS v
+SELECT list_value(1, 2) AS v
+SELECT list_sort([3, 1, 2]) AS v
+SELECT list_reverse([1, 2]) AS v
+SELECT list_contains([1, 2], 2) AS v
+SELECT list_position([1, 2], 2) AS v
+SELECT list_append([1], 2) AS v
+SELECT list_prepend(0, [1]) AS v
+SELECT list_concat([1], [2, 3]) AS v
+SELECT len([1, 2, 3]) AS v
+SELECT list_sort(list_distinct([1, 1, 2])) AS v
+SELECT array_to_string([1, 2], '-') AS v
+SELECT list_slice([1, 2, 3], 1, 2) AS v
+SELECT flatten([[1], [2, 3]]) AS v
+SELECT list_has_any([1, 2], [2, 3]) AS v
+SELECT list_sum([1, 2, 3]) AS v
+SELECT list_avg([1.0, 2.0]) AS v
+SELECT list_max([1, 3]) AS v
+SELECT range(3) AS v
+SELECT generate_series(1, 3) AS v
+SELECT string_split('a,b', ',') AS v
+SELECT string_split('a,b', ',')[2] AS v
+SELECT {'a': 1, 'b': 'x'} AS v
+SELECT {'a': 1}.a AS v
+SELECT map {'a': 1, 'b': 2} AS v
+SELECT map_keys(map {'a': 1}) AS v

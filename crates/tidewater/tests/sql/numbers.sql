@@ -132,3 +132,83 @@ SELECT id, greatest(f, 0) AS v FROM edge ORDER BY id
 SELECT id, coalesce(f, 0) AS v FROM edge ORDER BY id
 SELECT id, f IS NULL AS v FROM edge ORDER BY id
 SELECT id, sqrt(abs(f)) AS v FROM edge ORDER BY id
+SELECT id, big + 1 > big AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, big + 1 > big AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, big::DOUBLE AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, big::DOUBLE AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, abs(f) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, abs(f) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, f * 2 AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, f * 2 AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, f + big AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, f + big AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, floor(f) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, floor(f) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, ceil(f) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, ceil(f) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, round(f, 1) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, round(f, 1) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, f::VARCHAR AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, f::VARCHAR AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, big::VARCHAR AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, big::VARCHAR AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, f > 1 AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, f > 1 AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, f = f AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, f = f AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, isnan(f) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, isnan(f) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, isinf(f) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, isinf(f) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, isfinite(f) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, isfinite(f) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, sign(f) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, sign(f) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, greatest(f, 1.0) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, greatest(f, 1.0) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, least(f, 1.0) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, least(f, 1.0) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, big % 7 AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, big % 7 AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, big // 3 AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, big // 3 AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, big / 3 AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, big / 3 AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, -(big // 2) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, -(big // 2) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, big & 255 AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, big & 255 AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, big | 1 AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, big | 1 AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, xor(big, 1) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, xor(big, 1) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, bit_count(big) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, bit_count(big) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, big >> 2 AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, big >> 2 AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, f IS DISTINCT FROM 'nan'::DOUBLE AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, f IS DISTINCT FROM 'nan'::DOUBLE AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, TRY_CAST(f AS INTEGER) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, TRY_CAST(f AS INTEGER) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, TRY_CAST('12x' AS INTEGER) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, TRY_CAST('12x' AS INTEGER) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, even(f::FLOAT::DOUBLE) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, even(f::FLOAT::DOUBLE) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, sqrt(abs(big::DOUBLE)) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, sqrt(abs(big::DOUBLE)) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, ln(id + 1) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, ln(id + 1) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, log10(id + 1) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, log10(id + 1) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, power(id, 2) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, power(id, 2) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, cbrt(id) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, cbrt(id) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, sin(id) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, sin(id) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, pi() * id AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, pi() * id AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, degrees(id) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, degrees(id) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id
+SELECT id, trunc(f) AS v FROM edge WHERE id BETWEEN 1 AND 8 AND big IS NOT NULL AND abs(big) < 1000000 ORDER BY id
+SELECT id, trunc(f) AS v FROM edge WHERE f IS NOT NULL AND f < 1e300 AND abs(coalesce(big, 0)::DOUBLE) < 1e18 ORDER BY id

@@ -97,3 +97,83 @@ SELECT host, time, least(note, host) AS v FROM cpu ORDER BY host, time LIMIT 25
 SELECT host, time, levenshtein('kitten', 'sitting') AS v FROM cpu ORDER BY host, time LIMIT 25
 SELECT host, time, url_encode('a b') AS v FROM cpu ORDER BY host, time LIMIT 25
 SELECT host, time, parse_filename('/a/b.csv') AS v FROM cpu ORDER BY host, time LIMIT 25
+SELECT time, host, note[1] AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT note[1] AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, note[2:3] AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT note[2:3] AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, note[-2:] AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT note[-2:] AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, note[:2] AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT note[:2] AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, note[-1] AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT note[-1] AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, left(note, 2) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT left(note, 2) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, right(note, 1) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT right(note, 1) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, note || '-' || host AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT note || '-' || host AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, concat(note, 1, NULL) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT concat(note, 1, NULL) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, concat_ws('/', host, region, note) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT concat_ws('/', host, region, note) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, replace(note, 'a', '**') AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT replace(note, 'a', '**') AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, reverse(note) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT reverse(note) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, repeat(host, 3) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT repeat(host, 3) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, lpad(note, 5, '.') AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT lpad(note, 5, '.') AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, rpad(note, 5, '.') AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT rpad(note, 5, '.') AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, trim(note) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT trim(note) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, ltrim(note) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT ltrim(note) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, rtrim(note) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT rtrim(note) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, upper(note) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT upper(note) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, strlen(note) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT strlen(note) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, position('b' IN note) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT position('b' IN note) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, instr(note, 'b') AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT instr(note, 'b') AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, contains(note, 'b') AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT contains(note, 'b') AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, starts_with(note, 'a') AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT starts_with(note, 'a') AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, split_part(note, ',', 1) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT split_part(note, ',', 1) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, note LIKE '_b%' AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT note LIKE '_b%' AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, note ILIKE 'A%' AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT note ILIKE 'A%' AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, note NOT LIKE '%b%' AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT note NOT LIKE '%b%' AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, note SIMILAR TO '[a-c]+' AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT note SIMILAR TO '[a-c]+' AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, regexp_matches(note, '^[ab]') AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT regexp_matches(note, '^[ab]') AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, regexp_replace(note, '[ab]', 'X') AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT regexp_replace(note, '[ab]', 'X') AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, regexp_replace(note, '[ab]', 'X', 'g') AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT regexp_replace(note, '[ab]', 'X', 'g') AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, regexp_extract(note, '([a-z])(.)', 2) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT regexp_extract(note, '([a-z])(.)', 2) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, coalesce(note, 'none') AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT coalesce(note, 'none') AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, nullif(note, '') AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT nullif(note, '') AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, md5(note) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT md5(note) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, ascii(note) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT ascii(note) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, chr(65 + n::INT) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT chr(65 + n::INT) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, note < 'b' AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT note < 'b' AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT time, host, greatest(note, host) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
+SELECT greatest(note, host) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL

@@ -97,3 +97,34 @@ SELECT CASE WHEN n IS NULL THEN 0 ELSE n END AS v FROM cpu ORDER BY ALL LIMIT 3
 SELECT host FROM cpu GROUP BY host ORDER BY sum(n) DESC, host
 SELECT count(DISTINCT host), count(DISTINCT (host, region)) FROM cpu
 SELECT region, list(DISTINCT host ORDER BY host) AS l FROM cpu GROUP BY 1 ORDER BY 1
+SELECT n + 1 AS a, a + 1 AS b, b * 2 AS c FROM cpu ORDER BY ALL LIMIT 5
+SELECT usage * 100 AS pct FROM cpu WHERE pct > 50 ORDER BY ALL LIMIT 5
+SELECT host AS h, count(*) AS c FROM cpu WHERE h <> 'a' GROUP BY h ORDER BY ALL
+SELECT host, count(*) AS c FROM cpu GROUP BY host HAVING c > 10 ORDER BY ALL
+SELECT * FROM (VALUES (1, 'a'), (2, 'b')) t(x, y) ORDER BY x
+SELECT * FROM unnest([1, 2, 3]) t(x) ORDER BY x
+SELECT * FROM range(3) t(i)
+SELECT i * 2 AS d FROM generate_series(1, 4) t(i) ORDER BY 1
+FROM cpu SELECT host, count(*) AS c GROUP BY host ORDER BY host
+FROM hosts ORDER BY ALL
+SELECT * EXCLUDE (time, note) FROM cpu ORDER BY ALL LIMIT 4
+SELECT * REPLACE (n + 1 AS n) FROM cpu ORDER BY ALL LIMIT 4
+SELECT c.* EXCLUDE (note) FROM cpu c ORDER BY ALL LIMIT 4
+SELECT host FROM cpu UNION SELECT host FROM hosts ORDER BY 1
+SELECT host, 1 AS a FROM hosts UNION ALL BY NAME SELECT 2 AS b, host FROM events ORDER BY ALL
+WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 5) SELECT * FROM r ORDER BY i
+SELECT DISTINCT ON (host) host, n FROM cpu ORDER BY host, n DESC
+SELECT host FROM cpu WHERE host IN ['a', 'b'] GROUP BY 1 ORDER BY 1
+SELECT 1_000_000 AS n
+SELECT E'a\tb' AS s
+SELECT exists(SELECT 1 FROM cpu WHERE n > 3) AS e
+SELECT NOT exists(SELECT 1 FROM cpu WHERE n > 300) AS e
+SELECT host FROM hosts WHERE rack = ANY (SELECT rack FROM hosts WHERE host = 'b') ORDER BY 1
+SELECT host FROM hosts WHERE host <> ALL (SELECT host FROM events) ORDER BY 1
+SELECT CASE n WHEN 1 THEN 'one' WHEN 2 THEN 'two' END AS w, count(*) AS c FROM cpu GROUP BY ALL ORDER BY ALL
+SELECT typeof(n) AS a, typeof(usage) AS b, typeof(host) AS c FROM cpu LIMIT 1
+SELECT (1, 2) = (1, 2) AS e
+SELECT host FROM cpu ORDER BY host LIMIT 3 OFFSET 30
+SELECT max(n) AS "Größe" FROM cpu
+SELECT count(*) AS c FROM cpu WHERE usage IS NOT DISTINCT FROM NULL
+SELECT * FROM hosts NATURAL JOIN events ORDER BY ALL

@@ -148,3 +148,194 @@ SELECT date_trunc('decade', DATE '2024-03-31') AS t
 SELECT nanosecond(TIMESTAMP '2024-03-31 01:02:03.456') AS n
 SELECT julian(DATE '2024-03-31') AS j
 SELECT epoch(INTERVAL '1 day') AS e
+SELECT date_trunc('microsecond', TIMESTAMP '2024-03-31 23:59:59.999999') AS t
+SELECT date_diff('microsecond', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_sub('microsecond', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_part('microsecond', TIMESTAMP '2024-02-29 12:34:56.789') AS p
+SELECT max(date_diff('microsecond', TIMESTAMP '2024-01-01', time::TIMESTAMP)) AS d FROM cpu
+SELECT date_trunc('millisecond', TIMESTAMP '2024-03-31 23:59:59.999999') AS t
+SELECT date_diff('millisecond', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_sub('millisecond', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_part('millisecond', TIMESTAMP '2024-02-29 12:34:56.789') AS p
+SELECT max(date_diff('millisecond', TIMESTAMP '2024-01-01', time::TIMESTAMP)) AS d FROM cpu
+SELECT date_trunc('second', TIMESTAMP '2024-03-31 23:59:59.999999') AS t
+SELECT date_diff('second', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_sub('second', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_part('second', TIMESTAMP '2024-02-29 12:34:56.789') AS p
+SELECT max(date_diff('second', TIMESTAMP '2024-01-01', time::TIMESTAMP)) AS d FROM cpu
+SELECT date_trunc('minute', TIMESTAMP '2024-03-31 23:59:59.999999') AS t
+SELECT date_diff('minute', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_sub('minute', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_part('minute', TIMESTAMP '2024-02-29 12:34:56.789') AS p
+SELECT max(date_diff('minute', TIMESTAMP '2024-01-01', time::TIMESTAMP)) AS d FROM cpu
+SELECT date_trunc('hour', TIMESTAMP '2024-03-31 23:59:59.999999') AS t
+SELECT date_diff('hour', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_sub('hour', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_part('hour', TIMESTAMP '2024-02-29 12:34:56.789') AS p
+SELECT max(date_diff('hour', TIMESTAMP '2024-01-01', time::TIMESTAMP)) AS d FROM cpu
+SELECT date_trunc('day', TIMESTAMP '2024-03-31 23:59:59.999999') AS t
+SELECT date_diff('day', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_sub('day', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_part('day', TIMESTAMP '2024-02-29 12:34:56.789') AS p
+SELECT max(date_diff('day', TIMESTAMP '2024-01-01', time::TIMESTAMP)) AS d FROM cpu
+SELECT date_trunc('week', TIMESTAMP '2024-03-31 23:59:59.999999') AS t
+SELECT date_diff('week', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_sub('week', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_part('week', TIMESTAMP '2024-02-29 12:34:56.789') AS p
+SELECT max(date_diff('week', TIMESTAMP '2024-01-01', time::TIMESTAMP)) AS d FROM cpu
+SELECT date_trunc('month', TIMESTAMP '2024-03-31 23:59:59.999999') AS t
+SELECT date_diff('month', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_sub('month', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_part('month', TIMESTAMP '2024-02-29 12:34:56.789') AS p
+SELECT max(date_diff('month', TIMESTAMP '2024-01-01', time::TIMESTAMP)) AS d FROM cpu
+SELECT date_trunc('quarter', TIMESTAMP '2024-03-31 23:59:59.999999') AS t
+SELECT date_diff('quarter', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_sub('quarter', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_part('quarter', TIMESTAMP '2024-02-29 12:34:56.789') AS p
+SELECT max(date_diff('quarter', TIMESTAMP '2024-01-01', time::TIMESTAMP)) AS d FROM cpu
+SELECT date_trunc('year', TIMESTAMP '2024-03-31 23:59:59.999999') AS t
+SELECT date_diff('year', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_sub('year', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_part('year', TIMESTAMP '2024-02-29 12:34:56.789') AS p
+SELECT max(date_diff('year', TIMESTAMP '2024-01-01', time::TIMESTAMP)) AS d FROM cpu
+SELECT date_trunc('decade', TIMESTAMP '2024-03-31 23:59:59.999999') AS t
+SELECT date_diff('decade', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_sub('decade', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_part('decade', TIMESTAMP '2024-02-29 12:34:56.789') AS p
+SELECT max(date_diff('decade', TIMESTAMP '2024-01-01', time::TIMESTAMP)) AS d FROM cpu
+SELECT date_trunc('century', TIMESTAMP '2024-03-31 23:59:59.999999') AS t
+SELECT date_diff('century', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_sub('century', TIMESTAMP '2019-12-31 23:59:59', TIMESTAMP '2024-03-31 00:00:01') AS d
+SELECT date_part('century', TIMESTAMP '2024-02-29 12:34:56.789') AS p
+SELECT max(date_diff('century', TIMESTAMP '2024-01-01', time::TIMESTAMP)) AS d FROM cpu
+SELECT date_part('dow', DATE '2024-12-30') AS p
+SELECT extract('dow' FROM TIMESTAMP '2021-01-03 04:05:06') AS p
+SELECT date_part('isodow', DATE '2024-12-30') AS p
+SELECT extract('isodow' FROM TIMESTAMP '2021-01-03 04:05:06') AS p
+SELECT date_part('doy', DATE '2024-12-30') AS p
+SELECT extract('doy' FROM TIMESTAMP '2021-01-03 04:05:06') AS p
+SELECT date_part('week', DATE '2024-12-30') AS p
+SELECT extract('week' FROM TIMESTAMP '2021-01-03 04:05:06') AS p
+SELECT date_part('isoyear', DATE '2024-12-30') AS p
+SELECT extract('isoyear' FROM TIMESTAMP '2021-01-03 04:05:06') AS p
+SELECT date_part('epoch', DATE '2024-12-30') AS p
+SELECT extract('epoch' FROM TIMESTAMP '2021-01-03 04:05:06') AS p
+SELECT time_bucket(INTERVAL '30 seconds', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '2 minutes', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '10 minutes', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '20 minutes', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '30 minutes', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '2 hours', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '3 hours', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '4 hours', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '12 hours', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '2 days', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '14 days', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '2 months', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '6 months', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '2 years', time) AS t, count(*) AS n, sum(n) AS s FROM cpu WHERE host = 'a' GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 hour', time, 'UTC') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT date_trunc('day', time AT TIME ZONE 'UTC') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT date_trunc('day', time AT TIME ZONE 'Europe/Berlin') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 hour', time, 'America/New_York') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 hour', time, 'Asia/Kathmandu') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT date_trunc('day', time AT TIME ZONE 'Asia/Kathmandu') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 hour', time, 'Australia/Lord_Howe') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT date_trunc('day', time AT TIME ZONE 'Australia/Lord_Howe') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 day', time, 'UTC') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 day', time, 'Europe/Berlin') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 day', time, 'Asia/Kathmandu') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 day', time, 'Australia/Lord_Howe') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 hour', time, INTERVAL '15 minutes') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '6 hours', time, INTERVAL '15 minutes') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 day', time, INTERVAL '15 minutes') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 hour', time, INTERVAL '3 hours') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '6 hours', time, INTERVAL '3 hours') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 day', time, INTERVAL '3 hours') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 hour', time, TIMESTAMPTZ '2024-03-30 22:10:00+00') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '6 hours', time, TIMESTAMPTZ '2024-03-30 22:10:00+00') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT time_bucket(INTERVAL '1 day', time, TIMESTAMPTZ '2024-03-30 22:10:00+00') AS t, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT strftime(time, '%Y-%m-%d') AS s, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT strftime(time, '%d.%m.%Y') AS s, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT strftime(time, '%H:%M') AS s, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT strftime(time, '%Y-W%V') AS s, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT strftime(time, '%j') AS s, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT strftime(time, '%B %d, %Y') AS s, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT strftime(time, '%y%m%d') AS s, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT strftime(time, '%I:%M %p') AS s, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT strftime(time, '%A') AS s, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT strftime(time, '%e') AS s, count(*) AS n FROM cpu GROUP BY 1 ORDER BY 1
+SELECT (TIMESTAMP '2024-03-31' - TIMESTAMP '2024-01-15')::VARCHAR AS d
+SELECT age(TIMESTAMP '2024-03-01', TIMESTAMP '2024-02-29')::VARCHAR AS a
+SELECT (TIMESTAMP '2024-03-01' - TIMESTAMP '2024-02-29')::VARCHAR AS d
+SELECT age(TIMESTAMP '2025-02-28', TIMESTAMP '2024-02-29')::VARCHAR AS a
+SELECT (TIMESTAMP '2025-02-28' - TIMESTAMP '2024-02-29')::VARCHAR AS d
+SELECT age(TIMESTAMP '2024-01-15 10:00:00', TIMESTAMP '2024-01-15 12:30:00')::VARCHAR AS a
+SELECT (TIMESTAMP '2024-01-15 10:00:00' - TIMESTAMP '2024-01-15 12:30:00')::VARCHAR AS d
+SELECT age(TIMESTAMP '2024-05-31', TIMESTAMP '2024-04-30 12:00:00')::VARCHAR AS a
+SELECT (TIMESTAMP '2024-05-31' - TIMESTAMP '2024-04-30 12:00:00')::VARCHAR AS d
+SELECT to_years(5)::VARCHAR AS i
+SELECT TIMESTAMP '2024-01-31 10:00:00' + to_years(1) AS t
+SELECT max(time) - to_years(2) AS t FROM cpu
+SELECT to_months(5)::VARCHAR AS i
+SELECT TIMESTAMP '2024-01-31 10:00:00' + to_months(1) AS t
+SELECT max(time) - to_months(2) AS t FROM cpu
+SELECT to_weeks(5)::VARCHAR AS i
+SELECT TIMESTAMP '2024-01-31 10:00:00' + to_weeks(1) AS t
+SELECT max(time) - to_weeks(2) AS t FROM cpu
+SELECT to_days(5)::VARCHAR AS i
+SELECT TIMESTAMP '2024-01-31 10:00:00' + to_days(1) AS t
+SELECT max(time) - to_days(2) AS t FROM cpu
+SELECT to_hours(5)::VARCHAR AS i
+SELECT TIMESTAMP '2024-01-31 10:00:00' + to_hours(1) AS t
+SELECT max(time) - to_hours(2) AS t FROM cpu
+SELECT to_minutes(5)::VARCHAR AS i
+SELECT TIMESTAMP '2024-01-31 10:00:00' + to_minutes(1) AS t
+SELECT max(time) - to_minutes(2) AS t FROM cpu
+SELECT (INTERVAL '1 day' * 3)::VARCHAR AS i
+SELECT TIMESTAMP '2024-02-29 00:00:00' + (INTERVAL '1 day' * 3) AS t
+SELECT (3 * INTERVAL '90 minutes')::VARCHAR AS i
+SELECT TIMESTAMP '2024-02-29 00:00:00' + (3 * INTERVAL '90 minutes') AS t
+SELECT (INTERVAL '1 month' + INTERVAL '2 days')::VARCHAR AS i
+SELECT TIMESTAMP '2024-02-29 00:00:00' + (INTERVAL '1 month' + INTERVAL '2 days') AS t
+SELECT (INTERVAL '1 hour' - INTERVAL '10 minutes')::VARCHAR AS i
+SELECT TIMESTAMP '2024-02-29 00:00:00' + (INTERVAL '1 hour' - INTERVAL '10 minutes') AS t
+SELECT (-INTERVAL '1 day')::VARCHAR AS i
+SELECT TIMESTAMP '2024-02-29 00:00:00' + (-INTERVAL '1 day') AS t
+SELECT (INTERVAL '1 year 2 months 3 days')::VARCHAR AS i
+SELECT TIMESTAMP '2024-02-29 00:00:00' + (INTERVAL '1 year 2 months 3 days') AS t
+SELECT (INTERVAL '1.5 hours')::VARCHAR AS i
+SELECT TIMESTAMP '2024-02-29 00:00:00' + (INTERVAL '1.5 hours') AS t
+SELECT (INTERVAL 5 MINUTE)::VARCHAR AS i
+SELECT TIMESTAMP '2024-02-29 00:00:00' + (INTERVAL 5 MINUTE) AS t
+SELECT date_part('year', INTERVAL '14 months 3 days 25 hours 61 seconds') AS p
+SELECT date_part('month', INTERVAL '14 months 3 days 25 hours 61 seconds') AS p
+SELECT date_part('day', INTERVAL '14 months 3 days 25 hours 61 seconds') AS p
+SELECT date_part('hour', INTERVAL '14 months 3 days 25 hours 61 seconds') AS p
+SELECT date_part('minute', INTERVAL '14 months 3 days 25 hours 61 seconds') AS p
+SELECT date_part('second', INTERVAL '14 months 3 days 25 hours 61 seconds') AS p
+SELECT date_part('epoch', INTERVAL '14 months 3 days 25 hours 61 seconds') AS p
+SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE time > TIMESTAMP '2024-03-31 01:00:00'
+SELECT host, sum(n) AS s FROM cpu WHERE time > TIMESTAMP '2024-03-31 01:00:00' GROUP BY host ORDER BY host
+SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE time::DATE = '2024-03-31'
+SELECT host, sum(n) AS s FROM cpu WHERE time::DATE = '2024-03-31' GROUP BY host ORDER BY host
+SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE date_trunc('hour', time) = TIMESTAMPTZ '2024-03-31 01:00:00+00'
+SELECT host, sum(n) AS s FROM cpu WHERE date_trunc('hour', time) = TIMESTAMPTZ '2024-03-31 01:00:00+00' GROUP BY host ORDER BY host
+SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE hour(time) BETWEEN 1 AND 3
+SELECT host, sum(n) AS s FROM cpu WHERE hour(time) BETWEEN 1 AND 3 GROUP BY host ORDER BY host
+SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE dayofweek(time) = 0
+SELECT host, sum(n) AS s FROM cpu WHERE dayofweek(time) = 0 GROUP BY host ORDER BY host
+SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE time >= epoch_ms(1711843200000)
+SELECT host, sum(n) AS s FROM cpu WHERE time >= epoch_ms(1711843200000) GROUP BY host ORDER BY host
+SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE epoch(time) > 1711850000
+SELECT host, sum(n) AS s FROM cpu WHERE epoch(time) > 1711850000 GROUP BY host ORDER BY host
+SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE time BETWEEN DATE '2024-03-30' AND DATE '2024-03-31'
+SELECT host, sum(n) AS s FROM cpu WHERE time BETWEEN DATE '2024-03-30' AND DATE '2024-03-31' GROUP BY host ORDER BY host
+SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE time > '2024-03-31T00:30:00+02:00'
+SELECT host, sum(n) AS s FROM cpu WHERE time > '2024-03-31T00:30:00+02:00' GROUP BY host ORDER BY host
+SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE strftime(time, '%H') = '01'
+SELECT host, sum(n) AS s FROM cpu WHERE strftime(time, '%H') = '01' GROUP BY host ORDER BY host
+SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE extract(hour FROM time) IN (22, 23)
+SELECT host, sum(n) AS s FROM cpu WHERE extract(hour FROM time) IN (22, 23) GROUP BY host ORDER BY host
+SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE time - INTERVAL '1 hour' < '2024-03-30T23:30:00Z'
+SELECT host, sum(n) AS s FROM cpu WHERE time - INTERVAL '1 hour' < '2024-03-30T23:30:00Z' GROUP BY host ORDER BY host
