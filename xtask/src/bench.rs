@@ -19,6 +19,9 @@ pub enum What {
     Ingest {
         #[arg(long, default_value_t = 8)]
         seconds: u64,
+        /// Only shapes of this name
+        #[arg(long)]
+        shape: Option<String>,
     },
     /// Milliseconds from the start of the process until it is ready, by live files
     Start {
@@ -65,7 +68,7 @@ struct Shape {
 pub fn run(what: &What) -> Result<()> {
     run_command(crate::cargo().args(["build", "--release", "-p", "tidewater"]))?;
     match what {
-        What::Ingest { seconds } => ingest(*seconds),
+        What::Ingest { seconds, shape } => ingest(*seconds, shape.as_deref()),
         What::Query { runs } => query(*runs),
         What::Start { files } => start(*files),
         What::Life => crate::life::run(),
@@ -121,13 +124,13 @@ fn query(runs: u32) -> Result<()> {
     Ok(())
 }
 
-fn ingest(seconds: u64) -> Result<()> {
+fn ingest(seconds: u64, only: Option<&str>) -> Result<()> {
     println!(
         "| shape | durability | connections | rows/s acknowledged | with drain | p50 ms | p99 ms | peak RSS MiB | server CPU s | client CPU s | count |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for (connections, durability) in [(12, "power"), (64, "power"), (12, "process")] {
-        for shape in shapes() {
+        for shape in shapes().into_iter().filter(|s| only.is_none_or(|name| s.name == name)) {
             measure(&shape, connections, durability, seconds)?;
         }
     }

@@ -1,14 +1,18 @@
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::mem;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request, State as Extract};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -16,6 +20,7 @@ use model::lru::{Counts, Lru};
 use model::{Access, Code, Permission, Stage, limits};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use tower::{Layer, Service};
 
 use crate::audit::Event;
 use crate::body::{self, Whole};
@@ -223,7 +228,7 @@ pub struct Caller {
     pub name: Arc<str>,
     pub access: Arc<Access>,
     pub address: IpAddr,
-    /// The table that was checked last, for the audit log.
+    /// The table that was checked last, as far as the audit log asks.
     about: Arc<Mutex<Option<(String, String)>>>,
 }
 
@@ -235,7 +240,7 @@ impl Caller {
     fn of(token: &Token, address: IpAddr) -> Self {
         Self {
             id: Some(token.id),
-            name: token.name.as_str().into(),
+            name: Arc::clone(&token.name),
             access: Arc::clone(&token.access),
             address,
             about: Arc::default(),
@@ -245,8 +250,12 @@ impl Caller {
     /// # Errors
     /// `forbidden`, whether there is such a table or not.
     pub fn check(&self, permission: Permission, database: &str, table: &str) -> Result<(), ApiError> {
-        *self.about.lock() = Some((database.to_owned(), table.to_owned()));
-        match self.access.may(permission, database, table) {
+        let may = self.access.may(permission, database, table);
+        // reads and writes that may be are not audited
+        if !may || matches!(permission, Permission::Delete | Permission::Admin) {
+            *self.about.lock() = Some((database.to_owned(), table.to_owned()));
+        }
+        match may {
             true => Ok(()),
             false => Err(denied(permission, &format!(" on {database}.{table}"))),
         }
@@ -306,24 +315,24 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 pub struct Peer(pub SocketAddr);
 
 /// The token of a request in any of the forms that clients send.
-fn token(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+fn token<'a>(headers: &'a HeaderMap, query: Option<&str>) -> Option<Cow<'a, str>> {
     if let Some(value) = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()) {
         let (scheme, rest) = value.split_once(' ').unwrap_or(("", value));
-        return match scheme.to_ascii_lowercase().as_str() {
-            "bearer" | "token" => Some(rest.trim().to_owned()),
-            // InfluxDB 1 clients send the token as the password
-            "basic" => {
-                let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim()).ok()?;
-                String::from_utf8(decoded).ok()?.split_once(':').map(|(_, password)| password.to_owned())
-            }
-            _ => Some(value.trim().to_owned()),
-        };
+        let is = |known: &str| scheme.eq_ignore_ascii_case(known);
+        // InfluxDB 1 clients send the token as the password
+        if is("basic") {
+            let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim()).ok()?;
+            let decoded = String::from_utf8(decoded).ok()?;
+            return decoded.split_once(':').map(|(_, password)| Cow::from(password.to_owned()));
+        }
+        return Some(if is("bearer") || is("token") { rest } else { value }.trim().into());
     }
     if let Some(value) = headers.get("x-api-key").and_then(|v| v.to_str().ok()) {
-        return Some(value.trim().to_owned());
+        return Some(value.trim().into());
     }
     let pair = query?.split('&').find_map(|pair| pair.strip_prefix("p="))?;
-    percent_encoding::percent_decode_str(&pair.replace('+', " ")).decode_utf8().ok().map(|t| t.into_owned())
+    let decoded = percent_encoding::percent_decode_str(&pair.replace('+', " ")).decode_utf8().ok()?.into_owned();
+    Some(decoded.into())
 }
 
 /// Whether a request brings a token at all.
@@ -361,7 +370,8 @@ pub async fn identify(
     }
 }
 
-/// What stands before a route.
+/// What stands before a route, as a layer: lets in who may use it, notes how often and how long, and writes down
+/// who did what.
 #[derive(Debug, Clone)]
 pub struct Gate {
     pub state: Shared,
@@ -370,95 +380,159 @@ pub struct Gate {
     pub route: Option<usize>,
 }
 
-/// Lets in who may use the route, and notes how often and how long.
-pub async fn guard(Extract(gate): Extract<Gate>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let (state, route) = (Shared::clone(&gate.state), gate.route);
-    let response = admit(gate, request, next).await;
-    if let Some(seen) = route.and_then(|at| state.counters.routes.get(at)) {
-        seen.note(response.status(), began.elapsed());
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated { gate: self.clone(), inner }
     }
-    response
 }
 
-/// The request with its body whole, but for long payloads, which their routes read themselves.
-async fn whole(gate: &Gate, request: Request) -> Result<(Request, Option<Arc<Whole>>), ApiError> {
-    let takes = gate.route.map_or(Takes::Nothing, |at| routes::routes()[at].takes);
-    let (mut parts, body) = request.into_parts();
-    let max = match takes {
-        Takes::Payload(_) if !body::is_short(&body) => return Ok((Request::from_parts(parts, body), None)),
-        Takes::Payload(_) => body::SHORT_BYTES,
-        _ => limits::SMALL_BODY_BYTES,
-    };
-    let whole = Arc::new(body::whole(&gate.state, body, max).await?);
-    parts.extensions.insert(Arc::clone(&whole));
-    Ok((Request::from_parts(parts, whole.bytes.clone().into()), Some(whole)))
+/// A route behind its gate.
+#[derive(Debug, Clone)]
+pub struct Gated<S> {
+    gate: Gate,
+    inner: S,
 }
 
-/// Lets in who may use the route, and writes down who did what.
-async fn admit(gate: Gate, mut request: Request, next: Next) -> Response {
-    let Gate { state, needs, .. } = &gate;
-    let (state, needs) = (Shared::clone(state), *needs);
-    if needs == Needs::Nothing {
-        let (parts, body) = request.into_parts();
-        body::discard(body, body::SHORT_BYTES).await;
-        return next.run(Request::from_parts(parts, Body::empty())).await;
+impl<S> Service<Request> for Gated<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
     }
-    let began = Instant::now();
-    let from = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |p| p.0.ip());
-    let caller = if state.auth.tokens.is_none() {
-        Ok(Caller::anyone(from))
-    } else {
-        identify(&state, request.headers(), request.uri().query(), from).await.map(|token| Caller::of(&token, from))
-    };
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let (name, about) = match &caller {
-        Ok(caller) => (Some(Arc::clone(&caller.name)), Arc::clone(&caller.about)),
-        Err(_) => (None, Arc::default()),
-    };
-    let (response, why) = match caller.and_then(|caller| caller.meets(needs).map(|()| caller)) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            match whole(&gate, request).await {
-                Ok((request, _held)) => (next.run(request).await, None),
-                Err(error) => (error.into_response(), None),
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        // the one that is ready answers, its twin stays
+        let twin = self.inner.clone();
+        let (gate, mut inner) = (self.gate.clone(), mem::replace(&mut self.inner, twin));
+        Box::pin(async move {
+            let began = Instant::now();
+            let mut visit = Visit::of(&request);
+            let response = match gate.admit(&mut visit, request).await {
+                Ok((request, _held)) => inner.call(request).await?,
+                Err(error) => error.into_response(),
+            };
+            gate.close(visit, &response, began.elapsed());
+            Ok(response)
+        })
+    }
+}
+
+/// What is known of a request when it has been answered. All of it is shared with the request, nothing copied.
+#[derive(Debug)]
+struct Visit {
+    address: IpAddr,
+    method: Method,
+    uri: Uri,
+    agent: Option<HeaderValue>,
+    caller: Option<Caller>,
+    /// Why it was not let in.
+    refused: Option<String>,
+}
+
+impl Visit {
+    fn of(request: &Request) -> Self {
+        Self {
+            address: request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |p| p.0.ip()),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            agent: request.headers().get(header::USER_AGENT).cloned(),
+            caller: None,
+            refused: None,
+        }
+    }
+}
+
+impl Gate {
+    /// The request, to be answered, and the memory that its body holds meanwhile.
+    async fn admit(&self, visit: &mut Visit, mut request: Request) -> Result<(Request, Option<Arc<Whole>>), ApiError> {
+        if self.needs == Needs::Nothing {
+            let (parts, body) = request.into_parts();
+            body::discard(body, body::SHORT_BYTES).await;
+            return Ok((Request::from_parts(parts, Body::empty()), None));
+        }
+        match self.caller(visit, request.headers()).await {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                self.whole(request).await
+            }
+            Err(error) => {
+                body::discard(request.into_body(), body::SHORT_BYTES).await;
+                visit.refused = Some(error.message.clone());
+                Err(error)
             }
         }
-        Err(error) => {
-            body::discard(request.into_body(), body::SHORT_BYTES).await;
-            let why = error.message.clone();
-            (error.into_response(), Some(why))
+    }
+
+    /// Who asks, where that is enough for the route.
+    async fn caller(&self, visit: &mut Visit, headers: &HeaderMap) -> Result<Caller, ApiError> {
+        let from = visit.address;
+        let caller = match self.state.auth.tokens {
+            None => Caller::anyone(from),
+            Some(_) => {
+                let token = identify(&self.state, headers, visit.uri.query(), from).await?;
+                Caller::of(&token, from)
+            }
+        };
+        visit.caller = Some(caller.clone());
+        caller.meets(self.needs).map(|()| caller)
+    }
+
+    /// The request with its body whole, but for long payloads, which their routes read themselves.
+    async fn whole(&self, request: Request) -> Result<(Request, Option<Arc<Whole>>), ApiError> {
+        let takes = self.route.map_or(Takes::Nothing, |at| routes::routes()[at].takes);
+        let (mut parts, body) = request.into_parts();
+        let max = match takes {
+            Takes::Payload(_) if !body::is_short(&body) => return Ok((Request::from_parts(parts, body), None)),
+            Takes::Payload(_) => body::SHORT_BYTES,
+            _ => limits::SMALL_BODY_BYTES,
+        };
+        let whole = Arc::new(body::whole(&self.state, body, max).await?);
+        parts.extensions.insert(Arc::clone(&whole));
+        Ok((Request::from_parts(parts, whole.bytes.clone().into()), Some(whole)))
+    }
+
+    /// Notes what became of a request, in the audit log where it belongs there.
+    fn close(&self, visit: Visit, response: &Response, took: Duration) {
+        let state = &self.state;
+        if let Some(seen) = self.route.and_then(|at| state.counters.routes.get(at)) {
+            seen.note(response.status(), took);
         }
-    };
-    let kind = match response.status().as_u16() {
-        401 => "auth_failed",
-        403 => "access_denied",
-        // those are as many as an attacker likes; they are counted
-        429 => return response,
-        _ if method == Method::GET || method == Method::HEAD => return response,
-        _ => match needs {
-            Needs::Server | Needs::Permission(Permission::Admin) => "admin",
-            Needs::Permission(Permission::Delete) => "delete",
-            _ => return response,
-        },
-    };
-    let (database, measurement) = about.lock().take().unzip();
-    state.audit.record(Event {
-        at_us: state.clock.now_us(),
-        kind,
-        actor: name.map(|n| n.to_string()),
-        method: method.to_string(),
-        path,
-        database,
-        measurement: measurement.filter(|m| m != "*"),
-        status: response.status().as_u16(),
-        address: from.to_string(),
-        agent,
-        duration_us: began.elapsed().as_micros() as i64,
-        detail: why,
-    });
-    response
+        let changes = visit.method != Method::GET && visit.method != Method::HEAD;
+        let kind = match (response.status().as_u16(), self.needs) {
+            (_, Needs::Nothing) => return,
+            (401, _) => "auth_failed",
+            (403, _) => "access_denied",
+            // those are as many as an attacker likes; they are counted
+            (429, _) => return,
+            (_, Needs::Server | Needs::Permission(Permission::Admin)) if changes => "admin",
+            (_, Needs::Permission(Permission::Delete)) if changes => "delete",
+            _ => return,
+        };
+        let about = visit.caller.as_ref().and_then(|caller| caller.about.lock().take());
+        let (database, measurement) = about.unzip();
+        state.audit.record(Event {
+            at_us: state.clock.now_us(),
+            kind,
+            actor: visit.caller.map(|caller| caller.name.to_string()),
+            method: visit.method.to_string(),
+            path: visit.uri.path().to_owned(),
+            database,
+            measurement: measurement.filter(|m| m != "*"),
+            status: response.status().as_u16(),
+            address: visit.address.to_string(),
+            agent: visit.agent.and_then(|v| v.to_str().ok().map(str::to_owned)),
+            duration_us: took.as_micros() as i64,
+            detail: visit.refused,
+        });
+    }
 }
 
 #[cfg(test)]
@@ -470,7 +544,7 @@ mod tests {
         let with = |name: &'static str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
-            token(&headers, None)
+            token(&headers, None).map(Cow::into_owned)
         };
         for (name, value) in [
             ("authorization", "Bearer secret"),

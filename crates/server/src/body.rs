@@ -49,10 +49,16 @@ impl Room {
     pub async fn take(&self, taken: &mut Taken, bytes: u64, patience: Duration) -> Result<(), ApiError> {
         let held = taken.0.as_ref().map_or(0, |p| p.num_permits() as u64);
         let wanted = bytes.div_ceil(UNIT_BYTES).min(u64::from(self.all) - held) as u32;
-        let permit = tokio::time::timeout(patience, Arc::clone(&self.units).acquire_many_owned(wanted)).await;
-        let Ok(Ok(permit)) = permit else {
-            let all = u64::from(self.all) * UNIT_BYTES;
-            return Err(ApiError::new(Code::Overloaded, format!("bodies on their way fill their {all} bytes")));
+        let units = || Arc::clone(&self.units);
+        let permit = match units().try_acquire_many_owned(wanted) {
+            Ok(permit) => permit,
+            Err(_) => match tokio::time::timeout(patience, units().acquire_many_owned(wanted)).await {
+                Ok(Ok(permit)) => permit,
+                _ => {
+                    let all = u64::from(self.all) * UNIT_BYTES;
+                    return Err(ApiError::new(Code::Overloaded, format!("bodies on their way fill their {all} bytes")));
+                }
+            },
         };
         match &mut taken.0 {
             Some(held) => held.merge(permit),

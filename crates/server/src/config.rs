@@ -12,6 +12,8 @@ pub struct ServerConfig {
     pub port: u16,
     /// Longest body, compressed and decompressed, in bytes.
     pub max_payload_bytes: u64,
+    /// Longest file of an import, as it comes and as it is inside gzip or zstd, in bytes.
+    pub max_import_bytes: u64,
     /// Longest head of a request, in bytes.
     pub max_header_bytes: usize,
     /// Memory of the whole server, in bytes.

@@ -273,7 +273,7 @@ async fn describe(state: &Shared, token: i64) -> Result<Value, ApiError> {
     let mut body = serde_json::to_value(policy.limits).map_err(|e| ApiError::new(Code::Internal, e.to_string()))?;
     body["id"] = token.into();
     body["token_id"] = token.into();
-    body["token_name"] = known.map(|t| t.name).into();
+    body["token_name"] = known.map(|t| t.name.to_string()).into();
     body["created_at"] = rfc3339(policy.created_us).into();
     body["updated_at"] = rfc3339(policy.updated_us).into();
     Ok(body)

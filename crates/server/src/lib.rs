@@ -32,6 +32,8 @@ mod extract;
 pub mod governance;
 /// Health, readiness, ping.
 mod health;
+/// Files in.
+mod import;
 /// What InfluxDB's clients ask besides writes.
 mod influx;
 /// Background tasks, and work that requests started.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
 use hyper_util::rt::TokioIo;
@@ -15,11 +14,10 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::ServiceExt as _;
 
 use crate::auth::{Peer, network};
 use crate::error::ApiError;
-use crate::routes;
+use crate::routes::{self, App};
 use crate::state::{Shared, State, count};
 
 /// Certificates.
@@ -120,7 +118,7 @@ impl Drop for Seat {
 /// axum's own loop bounds neither time nor number, so the connections are served here. A connection beyond the
 /// bounds still gets `/health` and the other public routes, and a refusal with Retry-After for anything else.
 pub async fn serve(listener: TcpListener, state: Shared, stop: impl Future<Output = ()>) {
-    let app = routes::router(Arc::clone(&state));
+    let app = App::new(Arc::clone(&state));
     let graceful = GracefulShutdown::new();
     let guests = Arc::new(Semaphore::new(limits::GUEST_CONNECTIONS));
     tokio::pin!(stop);
@@ -161,7 +159,7 @@ pub async fn serve(listener: TcpListener, state: Shared, stop: impl Future<Outpu
 }
 
 /// Agrees on keys where the server speaks TLS, then serves the connection.
-async fn greet(stream: TcpStream, peer: SocketAddr, seat: Seat, app: Router, watcher: Watcher) {
+async fn greet(stream: TcpStream, peer: SocketAddr, seat: Seat, app: App, watcher: Watcher) {
     let state = Arc::clone(&seat.state);
     let Some(tls) = &state.tls else { return attend(stream, peer, seat, app, watcher).await };
     let patience = state.config().timeouts.first_byte;
@@ -172,7 +170,7 @@ async fn greet(stream: TcpStream, peer: SocketAddr, seat: Seat, app: Router, wat
     }
 }
 
-async fn attend<S>(socket: S, peer: SocketAddr, seat: Seat, app: Router, watcher: Watcher)
+async fn attend<S>(socket: S, peer: SocketAddr, seat: Seat, app: App, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -195,7 +193,7 @@ where
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                     response
                 }
-                None => app.oneshot(request).await?,
+                None => app.answer(request).await,
             };
             Ok::<_, std::convert::Infallible>(response.map(|body| in_flight.until_sent(body)))
         }

@@ -44,6 +44,16 @@ impl Routes {
     pub fn get(&self, at: usize) -> Option<&RouteCounts> {
         self.0.get(at)
     }
+
+    /// Requests of some routes, by their paths, and how many of them failed.
+    pub fn totals(&self, is_meant: impl Fn(&str) -> bool) -> (u64, u64) {
+        let meant = routes().iter().zip(&self.0).filter(|(route, _)| is_meant(route.path));
+        let of = |class: &AtomicU64| class.load(Ordering::Relaxed);
+        meant.fold((0, 0), |(all, failed), (_, seen)| {
+            let [fine, refused, broken] = seen.classes.each_ref().map(of);
+            (all + fine + refused + broken, failed + refused + broken)
+        })
+    }
 }
 
 impl RouteCounts {

@@ -2,25 +2,24 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State as Extract};
 use axum::handler::Handler;
 use axum::http::{HeaderName, HeaderValue, Method, Uri, header, uri};
-use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{self, MethodFilter};
 use model::{Code, Permission};
+use tower::{Layer as _, ServiceExt as _};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::cors::{AllowOrigin, Any, Cors, CorsLayer};
 
-use crate::auth::{self, Gate, Needs};
+use crate::auth::{Gate, Needs};
 use crate::error::ApiError;
 use crate::listen::watch;
 use crate::state::{Shared, count};
 use crate::{
-    audit, backup, cache, compaction, continuous, databases, delete, governance, health, influx, jobs, logs, metrics,
-    openapi, queries, query, reload, retention, samples, tokens, write,
+    audit, backup, cache, compaction, continuous, databases, delete, governance, health, import, influx, jobs, logs,
+    metrics, openapi, queries, query, reload, retention, samples, tokens, write,
 };
 
 /// How long a browser may remember what it was allowed.
@@ -66,8 +65,10 @@ impl Table {
         if let Some(state) = &self.state {
             let filter = MethodFilter::try_from(method.clone()).expect("a method that routes know");
             let gate = Gate { state: Shared::clone(state), needs, route: Some(self.routes.len()) };
-            let guard = middleware::from_fn_with_state(gate, auth::guard);
-            self.router = self.router.route(path, routing::on(filter, handler).layer(guard));
+            let route = routing::on(filter, handler.layer(gate));
+            // writes answer with next to nothing, and as often as they can
+            let is_write = needs == Needs::Permission(Permission::Write);
+            self.router = self.router.route(path, if is_write { route } else { route.layer(compression()) });
         }
         let (params, takes, gives) = ("", Takes::Nothing, Vec::new());
         self.routes.push(Route { method, path, needs, doc, params, takes, gives });
@@ -131,6 +132,8 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
     const STATEMENT: &str = "sql!: string, db: string, format: string?, limit: integer?, params: any";
     const FORMATS: &str = "application/json application/jsonl text/csv application/msgpack \
                            application/vnd.apache.arrow.stream application/vnd.apache.parquet";
+    const FILES: &str = "multipart/form-data";
+    const CSV_PARAMS: &str = "db: string, measurement: string, time_column: string, time_format: string, delimiter: string, skip_rows: integer, tags: string, mode: string, idempotent: boolean";
     Table { state, router: Router::new(), routes: Vec::new() }
         // writing
         .on(post(), "/api/v1/write/msgpack", WRITE, "Write columnar or row MessagePack", write::msgpack)
@@ -153,6 +156,21 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
         .payload("text/plain")
         .params("db: string, precision: string")
         .gives(204, "")
+        .on(get(), "/api/v1/write/line-protocol/stats", TOKEN, "Show what line protocol brought", write::stats::lines)
+        .on(get(), "/api/v1/write/line-protocol/health", TOKEN, "Show that line protocol is read", write::stats::line_health)
+        .on(get(), "/api/v1/write/msgpack/stats", TOKEN, "Show what MessagePack brought", write::stats::msgpack)
+        .on(get(), "/api/v1/write/msgpack/spec", TOKEN, "Describe the MessagePack that is read", write::stats::msgpack_spec)
+        // importing
+        .on(post(), "/api/v1/import/csv", WRITE, "Import a CSV file in one commit", import::csv)
+        .payload(FILES)
+        .params(CSV_PARAMS)
+        .on(post(), "/api/v1/import/parquet", WRITE, "Import a Parquet file in one commit", import::parquet)
+        .payload(FILES)
+        .params("db: string, measurement: string, time_column: string, time_format: string, tags: string, mode: string, idempotent: boolean")
+        .on(post(), "/api/v1/import/lp", WRITE, "Import a file of line protocol in one commit", import::lines)
+        .payload(FILES)
+        .params("db: string, measurement: string, precision: string, mode: string, idempotent: boolean")
+        .on(get(), "/api/v1/import/stats", TOKEN, "Show what imports brought", import::stats)
         // querying
         .on(post(), "/api/v1/query", READ, "Query with SQL, answered as JSON or as `format` or `Accept` say", query::any)
         .json(STATEMENT)
@@ -361,23 +379,61 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
         .on(post(), "/api/v1/config/reload", SERVER, "Read the settings again", reload::reload)
 }
 
-/// Every route of the server.
-pub fn router(state: Shared) -> Router {
-    let table = table(Some(Shared::clone(&state)), state.config().metrics_public);
-    // who has no token learns of no path
-    let gate = Gate { state: Shared::clone(&state), needs: Needs::Token, route: None };
-    let guard = middleware::from_fn_with_state(gate, auth::guard);
-    let unknown = unknown.layer(guard);
-    table
-        .router
-        .fallback(unknown.clone())
-        .method_not_allowed_fallback(unknown)
-        // bodies are bounded where they are read, with the bound named in the error
-        .layer(DefaultBodyLimit::disable())
-        .layer(compression())
-        .layer(cors(&state.config().cors_origins))
-        .layer(middleware::from_fn_with_state(Shared::clone(&state), account))
-        .with_state(state)
+/// Every route of the server, and what stands before all of them.
+#[derive(Debug, Clone)]
+pub struct App {
+    state: Shared,
+    routes: Router,
+    /// The same for browsers.
+    shared: Cors<Router>,
+}
+
+impl App {
+    pub fn new(state: Shared) -> Self {
+        let table = table(Some(Shared::clone(&state)), state.config().metrics_public);
+        // who has no token learns of no path
+        let unknown = unknown.layer(Gate { state: Shared::clone(&state), needs: Needs::Token, route: None });
+        let router = table.router.fallback(unknown.clone()).method_not_allowed_fallback(unknown);
+        let routes = router.with_state(Shared::clone(&state));
+        Self { shared: cors(&state.config().cors_origins).layer(routes.clone()), routes, state }
+    }
+
+    /// Answers a request, counts it and gives it an id, which its answer carries.
+    pub async fn answer(self, request: hyper::Request<hyper::body::Incoming>) -> Response {
+        let Self { state, routes, shared } = self;
+        count(&state.counters.requests, 1);
+        let id = request.headers().get("x-request-id").filter(|v| v.len() <= 64).cloned();
+        let id = id.or_else(|| HeaderValue::from_str(&store::random::uuid()).ok());
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let (patience, is_tls) = {
+            let config = state.config();
+            (config.read_timeout, config.is_tls)
+        };
+        let request = request.map(|body| watch::paced(body, patience));
+        // a browser says whose page asks
+        let is_page = method == Method::OPTIONS || request.headers().contains_key(header::ORIGIN);
+        let answered = if is_page { shared.oneshot(request).await } else { routes.oneshot(request).await };
+        let Ok(mut response) = answered;
+        let status = response.status();
+        let headers = response.headers_mut();
+        headers.reserve(HARDENED.len() + 2);
+        for (name, value) in HARDENED {
+            headers.insert(name, value);
+        }
+        if is_tls {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+        }
+        let counter = if status.is_success() { &state.counters.succeeded } else { &state.counters.failed };
+        count(counter, 1);
+        if let Some(id) = id {
+            if !status.is_success() {
+                let id = id.to_str().unwrap_or_default();
+                tracing::info!(%method, path = uri.path(), status = status.as_u16(), request_id = id, "refused");
+            }
+            headers.insert("x-request-id", id);
+        }
+        response
+    }
 }
 
 /// Headers with which a browser takes an answer for data alone.
@@ -436,6 +492,9 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
 /// hidden by percent signs, small letters wherever no name stands.
 pub fn normalised(mut request: hyper::Request<hyper::body::Incoming>) -> hyper::Request<hyper::body::Incoming> {
     let path = request.uri().path();
+    if is_plain(path) {
+        return request;
+    }
     let normal = normal_path(path);
     if normal == path {
         return request;
@@ -450,6 +509,12 @@ pub fn normalised(mut request: hyper::Request<hyper::body::Incoming>) -> hyper::
         }
     }
     request
+}
+
+/// Whether a path shows at a glance that it has that form, as nearly every path does.
+fn is_plain(path: &str) -> bool {
+    let is_plain = |b: &u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'_' | b'-');
+    path.starts_with('/') && path.as_bytes().iter().all(is_plain) && !path.contains("//")
 }
 
 fn normal_path(path: &str) -> String {
@@ -479,36 +544,6 @@ async fn unknown(method: Method, uri: Uri) -> ApiError {
     ApiError::new(Code::NotFound, format!("Cannot {method} {}", uri.path()))
 }
 
-/// Counts the request and gives it an id, which its answer carries.
-async fn account(Extract(state): Extract<Shared>, request: Request, next: Next) -> Response {
-    count(&state.counters.requests, 1);
-    let id = request
-        .headers()
-        .get("x-request-id")
-        .filter(|v| v.len() <= 64)
-        .cloned()
-        .or_else(|| HeaderValue::from_str(&store::random::uuid()).ok());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let patience = state.config().read_timeout;
-    let mut response = next.run(request.map(|body| watch::paced(body, patience))).await;
-    for (name, value) in HARDENED {
-        response.headers_mut().insert(name, value);
-    }
-    if state.config().is_tls {
-        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
-    }
-    let status = response.status();
-    let counter = if status.is_success() { &state.counters.succeeded } else { &state.counters.failed };
-    count(counter, 1);
-    if let Some(id) = id {
-        if !status.is_success() {
-            tracing::info!(%method, path, status = status.as_u16(), request_id = id.to_str().unwrap_or_default(), "refused");
-        }
-        response.headers_mut().insert("x-request-id", id);
-    }
-    response
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -529,6 +564,7 @@ mod tests {
         ] {
             assert_eq!(normal_path(path), wanted, "{path}");
             assert_eq!(normal_path(&normal_path(path)), wanted, "{path} twice");
+            assert!(!is_plain(path) || path == wanted, "{path}");
         }
     }
 

@@ -17,6 +17,7 @@ use crate::body::Room;
 use crate::config::ServerConfig;
 use crate::error::ApiError;
 use crate::governance::Governance;
+use crate::import::Counters as Imports;
 use crate::listen::Seats;
 use crate::listen::tls::Tls;
 use crate::logs::Recent;
@@ -51,6 +52,9 @@ pub struct State {
     pub counters: HttpCounters,
     pub samples: Samples,
     pub in_flight: Turns,
+    /// Imports that run at once, and what they have done.
+    pub importing: Semaphore,
+    pub imports: Imports,
 }
 
 impl State {
@@ -111,6 +115,7 @@ pub struct HttpCounters {
     pub write_bytes: AtomicU64,
     pub msgpack_rows: AtomicU64,
     pub lines: AtomicU64,
+    pub line_bytes: AtomicU64,
     pub bad_lines: AtomicU64,
     pub query_requests: AtomicU64,
     pub query_errors: AtomicU64,

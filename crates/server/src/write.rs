@@ -18,6 +18,8 @@ use crate::extract::Params;
 use crate::state::{Shared, State, blocking, count};
 
 mod idempotency;
+/// What came in by each way.
+pub mod stats;
 
 /// Bodies above this are decoded away from the threads that serve other connections.
 const BLOCKING_BYTES: usize = 256 << 10;
@@ -260,6 +262,7 @@ fn decode(state: &State, body: &[u8], encoding: Option<&str>, dialect: Dialect) 
         Dialect::LineProtocol { precision, .. } => {
             let decoded = line_protocol::decode(&plain, precision, now_us)?;
             count(&state.counters.lines, decoded.lines as u64);
+            count(&state.counters.line_bytes, body.len() as u64);
             count(&state.counters.bad_lines, decoded.bad as u64);
             if decoded.lines == 0 {
                 return Err(ApiError::new(Code::InvalidBody, "the body holds no line with a point"));

@@ -346,7 +346,7 @@ fn run(
         token: held.token(),
         job: job.name.clone(),
     };
-    let committed = committer.wait(|reply| Job::Replace { replacement, reply });
+    let committed = committer.wait(|reply| Job::Replace { replacements: vec![replacement], reply });
     if committed.is_err() {
         durable::discard(&[path]);
     }

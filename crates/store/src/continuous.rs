@@ -538,7 +538,7 @@ impl Store {
                 job: window.run.to_owned(),
             };
             failpoint::hit("cq.commit.before");
-            self.committer.wait(|reply| Job::Replace { replacement, reply })?;
+            self.committer.wait(|reply| Job::Replace { replacements: vec![replacement], reply })?;
             failpoint::hit("cq.commit.after");
             Ok(true)
         })();

@@ -8,6 +8,9 @@ use model::{Code, FitError};
 pub enum Error {
     #[error("table {table:?}: {error}")]
     Fit { table: String, rows: Vec<usize>, error: Box<FitError> },
+    /// A row of an import, by its number there.
+    #[error("line {number}: {reason}")]
+    Row { number: u32, reason: String, code: Code },
     #[error(transparent)]
     Name(#[from] model::name::NameError),
     #[error("table {0:?} changes faster than this write can follow; try again")]
@@ -71,6 +74,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Fit { error, .. } => error.code(),
+            Error::Row { code, .. } => *code,
             Error::Name(_) => Code::InvalidName,
             Error::Churn(_) => Code::SchemaChurn,
             Error::HotFull { .. } | Error::QueueFull | Error::Busy(_) => Code::Overloaded,

@@ -25,6 +25,8 @@ mod hold;
 pub mod hot;
 /// Requests that must not be stored twice.
 pub mod idempotency;
+/// Rows that become files without passing through the log.
+pub mod import;
 /// A request's way to the log.
 pub mod ingest;
 /// Work that requests started.
@@ -35,16 +37,19 @@ pub mod log;
 mod merge;
 /// The door to `server.sqlite`.
 pub mod meta;
-/// Rows that policies give up by their age.
+/// One row a point of `last` tables.
 pub mod points;
 /// The body of a log record.
 pub mod record;
+/// Rows that policies give up by their age.
 pub mod retention;
 /// Deletes of rows.
 pub mod rewrite;
+/// When policies run.
 pub mod schedule;
-/// The order and division of a sealed generation's rows.
+/// Files read again against their checksums.
 pub mod scrub;
+/// The order and division of a sealed generation's rows.
 pub mod seal;
 /// Numbers, writes and syncs records, then makes them visible.
 pub mod sequencer;

@@ -1,5 +1,7 @@
 //! The door to randomness: the operating system's.
 
+use std::cell::RefCell;
+
 /// 16 random bytes: log ids, instance ids.
 pub fn bytes16() -> [u8; 16] {
     let mut bytes = [0; 16];
@@ -12,9 +14,22 @@ pub fn byte() -> u8 {
     bytes16()[0]
 }
 
+/// UUIDs that one call of the system yields: every request carries one.
+const UUIDS: usize = 64;
+
 /// A random UUID as text.
 pub fn uuid() -> String {
-    uuid::Builder::from_random_bytes(bytes16()).into_uuid().to_string()
+    thread_local! {
+        static UNUSED: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
+    }
+    let bytes = UNUSED.with_borrow_mut(|unused| {
+        if unused.is_empty() {
+            unused.resize(UUIDS, [0; 16]);
+            fill(unused.as_flattened_mut());
+        }
+        unused.pop()
+    });
+    uuid::Builder::from_random_bytes(bytes.unwrap_or_else(bytes16)).into_uuid().to_string()
 }
 
 /// 256 random bits in hexadecimal.

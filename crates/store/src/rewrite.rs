@@ -156,7 +156,7 @@ impl Store {
         let (table, job) = (table.info.id, job.name.clone());
         let replacement = Replacement { table, ended, files, kind, columns: Vec::new(), also: None, token, job };
         failpoint::hit("delete.commit.before");
-        self.committer.wait(|reply| Job::Replace { replacement, reply })?;
+        self.committer.wait(|reply| Job::Replace { replacements: vec![replacement], reply })?;
         failpoint::hit("delete.commit.after");
         Ok(())
     }

@@ -1,3 +1,4 @@
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -43,7 +44,11 @@ impl Server {
     /// # Errors
     /// The server cannot be reached, or refuses: its own words.
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Result<Value> {
-        let answer = self.answer(method, path, headers, body)?;
+        self.accepted(self.answer(method, path, headers, body)?)
+    }
+
+    /// The body of an answer that is 2xx.
+    fn accepted(&self, answer: Answer) -> Result<Value> {
         if answer.status == 401 {
             let file = token_file(&self.folder);
             let tried = match (&self.token, self.known_token()) {
@@ -64,25 +69,63 @@ impl Server {
     /// # Errors
     /// The server cannot be reached.
     pub fn answer(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Result<Answer> {
-        let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.url.trim_end_matches('/')))
-            .header("content-type", "application/json");
+        let request = self.request(method, path, headers).header("content-type", "application/json");
+        let agent = agent(self.ca.as_deref())?;
+        let cannot = || format!("cannot reach {}", self.url);
+        answered(match body {
+            Some(body) => agent.run(request.body(body.to_string())?).with_context(cannot)?,
+            None => agent.run(request.body(())?).with_context(cannot)?,
+        })
+    }
+
+    fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> ureq::http::request::Builder {
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url.trim_end_matches('/')));
         if let Some(token) = self.known_token() {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        request
+    }
+
+    /// Sends a file of so many bytes; the answer is 2xx.
+    ///
+    /// # Errors
+    /// As [`Server::ask`].
+    pub fn send(
+        &self,
+        path: &str,
+        params: &[(&str, String)],
+        headers: &[(&str, &str)],
+        body: impl Read + Send + 'static,
+        bytes: u64,
+    ) -> Result<Value> {
+        let mut uri = url::form_urlencoded::Serializer::new(String::new());
+        uri.extend_pairs(params);
+        let request = self.request("POST", &format!("{path}?{}", uri.finish()), headers);
+        let request = request.header("content-length", bytes.to_string());
         let agent = agent(self.ca.as_deref())?;
-        let cannot = || format!("cannot reach {}", self.url);
-        let mut response = match body {
-            Some(body) => agent.run(request.body(body.to_string())?).with_context(cannot)?,
-            None => agent.run(request.body(())?).with_context(cannot)?,
-        };
-        let text = response.body_mut().with_config().limit(1 << 30).read_to_string().context("the answer was cut")?;
-        let body = serde_json::from_str(&text).unwrap_or(json!({"error": text}));
-        Ok(Answer { status: response.status().as_u16(), body })
+        let body = ureq::SendBody::from_owned_reader(body);
+        self.accepted(answered(agent.run(request.body(body)?).with_context(|| format!("cannot reach {}", self.url))?)?)
+    }
+
+    /// The answer of a statement in a format, as it comes.
+    ///
+    /// # Errors
+    /// As [`Server::ask`].
+    pub fn stream(&self, database: &str, sql: &str, format: &str) -> Result<impl Read + use<>> {
+        let headers = [("x-arc-database", database), ("content-type", "application/json")];
+        let request = self.request("POST", "/api/v1/query", &headers);
+        let body = json!({"sql": sql, "format": format}).to_string();
+        let agent = agent(self.ca.as_deref())?;
+        let response = agent.run(request.body(body)?).with_context(|| format!("cannot reach {}", self.url))?;
+        if !response.status().is_success() {
+            self.accepted(answered(response)?)?;
+            bail!("the server refused without a reason");
+        }
+        Ok(response.into_body().into_with_config().limit(u64::MAX).reader())
     }
 
     /// Whether something answers there.
@@ -93,6 +136,12 @@ impl Server {
     fn known_token(&self) -> Option<String> {
         self.token.clone().or_else(|| read_token(&self.folder))
     }
+}
+
+fn answered(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer> {
+    let text = response.body_mut().with_config().limit(1 << 30).read_to_string().context("the answer was cut")?;
+    let body = serde_json::from_str(&text).unwrap_or(json!({"error": text}));
+    Ok(Answer { status: response.status().as_u16(), body })
 }
 
 fn agent(ca: Option<&Path>) -> Result<ureq::Agent> {

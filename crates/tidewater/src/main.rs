@@ -11,6 +11,10 @@ mod backup;
 mod client;
 /// `tidewater demo`: this machine's metrics, live.
 mod demo;
+/// `tidewater export`.
+mod export;
+/// `tidewater import`.
+mod import;
 /// Messages.
 mod logging;
 /// `tidewater repair`.
@@ -78,6 +82,10 @@ enum Command {
     Restore(backup::Restore),
     /// Run one SQL statement against a server
     Sql(sql::Options),
+    /// Put files into a server: CSV, Parquet, line protocol, each in one commit
+    Import(import::Options),
+    /// Write measurements or an answer to files: Parquet, CSV, line protocol
+    Export(export::Options),
     /// Print the lines with which DuckDB attaches a folder
     Attach(attach::Options),
     /// Show the effective settings
@@ -133,6 +141,8 @@ fn main() -> ExitCode {
         Command::Backup(options) => backup::run(&options),
         Command::Restore(options) => backup::restore(&options),
         Command::Sql(options) => sql::run(&options),
+        Command::Import(options) => import::run(&options),
+        Command::Export(options) => export::run(&options),
         Command::Attach(options) => attach::run(&options),
         Command::Config { markdown: true, .. } => {
             print!("{}", settings::markdown());

@@ -198,6 +198,8 @@ pub fn start(settings: &Settings, start: Start) -> Result<Running> {
         counters: Default::default(),
         samples: Default::default(),
         in_flight: Default::default(),
+        importing: tokio::sync::Semaphore::new(model::limits::IMPORTS),
+        imports: Default::default(),
     });
     let sampled = Arc::downgrade(&state);
     state.supervisor.spawn("metrics", state.config().sample_every, move |now| {
@@ -522,6 +524,7 @@ fn server_config(settings: &Settings) -> Result<ServerConfig> {
         port: settings.integer("server.port") as u16,
         // a body that long cannot decode to the quarter of the hot budget that a request may take
         max_payload_bytes: settings.bytes("server.max_payload_size").min(memory_budget_bytes / 10 * 3),
+        max_import_bytes: settings.bytes("import.max_size"),
         max_header_bytes: settings.bytes("server.max_header_size") as usize,
         memory_budget_bytes,
         body_budget_bytes,

@@ -105,6 +105,13 @@ pub const SETTINGS: &[Setting] = &[
         doc: "longest body, compressed and decompressed",
     },
     Setting {
+        key: "import.max_size",
+        kind: Kind::Size { min: 1 << 10, max: 1 << 40 },
+        default: "500MB",
+        live: true,
+        doc: "longest file of an import, as it comes and unpacked; it takes so much disk while it is read",
+    },
+    Setting {
         key: "server.max_connections",
         kind: Kind::Integer { min: 1, max: 100_000 },
         default: "4096",

@@ -76,6 +76,44 @@ fn read_deflate(rest: &mut &[u8], out: &mut Vec<u8>, room: u64) -> io::Result<()
     rest.fill_buf().map(|_| ())
 }
 
+/// A file as it is inside gzip or zstd, whose magic bytes decide; at most `max` bytes come out, one more is an error.
+///
+/// # Errors
+/// It cannot be read, or is no whole stream.
+#[expect(clippy::disallowed_methods, reason = "this is the door to decompression")]
+pub fn reader<'a>(input: impl Read + 'a, max: u64) -> io::Result<Box<dyn Read + 'a>> {
+    let mut input = io::BufReader::with_capacity(1 << 20, input);
+    let inner: Box<dyn Read + 'a> = match input.fill_buf()? {
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
+            decoder.window_log_max(27)?;
+            Box::new(decoder)
+        }
+        _ => Box::new(input),
+    };
+    Ok(Box::new(Capped { inner, left: max, max }))
+}
+
+/// Ends with an error where more comes than may.
+struct Capped<R> {
+    inner: R,
+    left: u64,
+    max: u64,
+}
+
+impl<R: Read> Read for Capped<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let Some(left) = self.left.checked_sub(read as u64) else {
+            let text = format!("it decompresses to more than {} bytes", self.max);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        };
+        self.left = left;
+        Ok(read)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;

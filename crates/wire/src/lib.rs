@@ -6,6 +6,8 @@
 mod column;
 /// Answers to bytes: JSON, CSV, MessagePack, Arrow, Parquet.
 pub mod encode;
+/// Files to batches: CSV, line protocol, Parquet.
+pub mod import;
 /// gzip, zstd and deflate bodies through one capped reader.
 pub mod inflate;
 /// InfluxDB line protocol.

@@ -30,13 +30,31 @@ pub struct Decoded {
 /// # Errors
 /// Only for bounds of the whole request; bad lines are listed in the result.
 pub fn decode(body: &[u8], precision: Precision, now_us: i64) -> Result<Decoded, DecodeError> {
+    decode_piece(body, precision, now_us, 1, true).map(|(decoded, _)| decoded)
+}
+
+/// As [`decode`] for a piece of a file that begins with the line of a number; says how many bytes were used. Unless
+/// it is the last piece, a line that reaches its end may go on behind it and is left.
+pub(crate) fn decode_piece(
+    body: &[u8],
+    precision: Precision,
+    now_us: i64,
+    first: u32,
+    is_last: bool,
+) -> Result<(Decoded, usize), DecodeError> {
     let mut rows = Rows::default();
     let mut out = Decoded { batches: Vec::new(), errors: Vec::new(), bad: 0, lines: 0 };
     let mut line = Line::default();
-    let (mut at, mut number) = (0, 1u32);
+    let (mut at, mut number) = (0, first);
     while at < body.len() {
         let start = at;
         let parsed = line.parse(body, &mut at);
+        // a text that is not closed may be so behind the piece: its line ends where the next begins
+        let is_open = matches!(parsed, Err(Fault::Unterminated(_))) || at == body.len() && body[at - 1] != b'\n';
+        if is_open && !is_last {
+            at = start;
+            break;
+        }
         if !matches!(parsed, Ok(false)) {
             out.lines += 1;
         }
@@ -58,10 +76,10 @@ pub fn decode(body: &[u8], precision: Precision, now_us: i64) -> Result<Decoded,
         number += newlines(&body[start..at]);
     }
     out.batches = rows.finish()?;
-    Ok(out)
+    Ok((out, at))
 }
 
-fn newlines(bytes: &[u8]) -> u32 {
+pub(crate) fn newlines(bytes: &[u8]) -> u32 {
     memchr::memchr_iter(b'\n', bytes).count() as u32
 }
 

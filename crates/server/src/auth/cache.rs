@@ -94,7 +94,7 @@ mod tests {
     fn token(id: i64) -> Arc<Token> {
         Arc::new(Token {
             id,
-            name: format!("t{id}"),
+            name: format!("t{id}").into(),
             description: None,
             access: Arc::new(Access::full()),
             permissions: Vec::new(),

@@ -26,7 +26,7 @@ const BLOCK: usize = 64;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Token {
     pub id: i64,
-    pub name: String,
+    pub name: Arc<str>,
     pub description: Option<String>,
     pub access: Arc<Access>,
     pub permissions: Vec<Permission>,
@@ -44,7 +44,7 @@ impl Token {
         let time = |us: Option<i64>| us.map(crate::time::rfc3339);
         json!({
             "id": self.id,
-            "name": self.name,
+            "name": *self.name,
             "description": self.description,
             "permissions": self.permissions.iter().map(|p| p.as_str()).collect::<Vec<_>>(),
             "scopes": self.scopes,
@@ -70,7 +70,7 @@ pub struct Wanted {
 impl From<&Token> for Wanted {
     fn from(token: &Token) -> Self {
         Self {
-            name: token.name.clone(),
+            name: token.name.to_string(),
             description: token.description.clone(),
             permissions: token.permissions.clone(),
             scopes: token.scopes.clone(),
@@ -262,7 +262,7 @@ impl Tokens {
     /// # Errors
     /// The text is another token's.
     pub fn recover(&self, name: &str, chosen: Option<&str>, now_us: i64) -> Result<String, ApiError> {
-        let known = self.list()?.into_iter().find(|t| t.name == name);
+        let known = self.list()?.into_iter().find(|t| *t.name == *name);
         let wanted =
             Wanted { name: name.to_owned(), permissions: Permission::ALL.to_vec(), enabled: true, ..Wanted::default() };
         let Some(known) = known else { return self.create(&wanted, chosen, now_us).map(|(_, text)| text) };

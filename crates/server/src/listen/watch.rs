@@ -88,8 +88,8 @@ pub struct InFlight(Arc<Activity>);
 
 impl InFlight {
     /// The answer's body, which ends the request when it is dropped.
-    pub fn until_sent(self, body: Body) -> Body {
-        Body::new(Guarded { body, _request: self })
+    pub fn until_sent(self, body: Body) -> Answering {
+        Answering { body, _request: self }
     }
 }
 
@@ -101,12 +101,14 @@ impl Drop for InFlight {
     }
 }
 
-struct Guarded {
+/// The body of an answer on its way.
+#[derive(Debug)]
+pub struct Answering {
     body: Body,
     _request: InFlight,
 }
 
-impl HttpBody for Guarded {
+impl HttpBody for Answering {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -212,12 +214,13 @@ impl Future for Overdue {
 }
 
 /// A body that must come at [`BODY_BYTES_PER_S`] at least, after a first patience.
-struct Paced {
-    body: Body,
+struct Paced<B> {
+    body: B,
     began: Instant,
     patience: Duration,
     received: u64,
-    alarm: Pin<Box<Sleep>>,
+    /// Most bodies are there before they are asked for.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 /// The slowest pace of a body on average.
@@ -234,39 +237,42 @@ pub struct TooSlow {
 }
 
 /// The body with a bound on its time: `patience`, and a second more for each [`BODY_BYTES_PER_S`].
-pub fn paced(body: Body, patience: Duration) -> Body {
+pub fn paced<B>(body: B, patience: Duration) -> Body
+where
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
+{
     if body.is_end_stream() {
-        return body;
+        return Body::empty();
     }
-    let began = Instant::now();
-    let alarm = Box::pin(sleep_until(began + patience));
-    Body::new(Paced { body, began, patience, received: 0, alarm })
+    Body::new(Paced { body, began: Instant::now(), patience, received: 0, alarm: None })
 }
 
-impl HttpBody for Paced {
+impl<B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin> HttpBody for Paced<B> {
     type Data = Bytes;
     type Error = axum::BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        let this = &mut *self;
+        match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.received += frame.data_ref().map_or(0, |d| d.len() as u64);
+                this.received += frame.data_ref().map_or(0, |d| d.len() as u64);
                 return Poll::Ready(Some(Ok(frame)));
             }
             Poll::Ready(other) => return Poll::Ready(other.map(|r| r.map_err(Into::into))),
             Poll::Pending => {}
         }
         loop {
-            let earned = Duration::from_secs(self.received / BODY_BYTES_PER_S);
-            let deadline = self.began + self.patience + earned;
+            let earned = Duration::from_secs(this.received / BODY_BYTES_PER_S);
+            let deadline = this.began + this.patience + earned;
             if Instant::now() >= deadline {
-                let error = TooSlow { received: self.received, seconds: self.began.elapsed().as_secs() };
+                let error = TooSlow { received: this.received, seconds: this.began.elapsed().as_secs() };
                 return Poll::Ready(Some(Err(error.into())));
             }
-            if self.alarm.is_elapsed() {
-                self.alarm.as_mut().reset(deadline);
+            let alarm = this.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if alarm.is_elapsed() {
+                alarm.as_mut().reset(deadline);
             }
-            ready!(self.alarm.as_mut().poll(cx));
+            ready!(alarm.as_mut().poll(cx));
         }
     }
 

@@ -70,6 +70,9 @@ pub enum ReplacementKind {
     /// The first `fresh` files hold `rows` new rows of a continuous query in a range of time (to the
     /// first instant after it), for a table of this epoch; the others are what was left of the ended.
     Output { rows: u64, fresh: usize, epoch: u64, range: (i64, i64) },
+    /// The files hold rows in a range of time (both ends included) that came past the log, for a table of this
+    /// epoch: later than all that it has flushed.
+    Import { epoch: u64, range: (i64, i64) },
 }
 
 /// What becomes of a whole table, with the files in which it has.
@@ -130,8 +133,9 @@ pub enum Job {
         table: FlushedTable,
         reply: Reply<()>,
     },
+    /// All of them, or none.
     Replace {
-        replacement: Replacement,
+        replacements: Vec<Replacement>,
         reply: Reply<()>,
     },
     Expire {
@@ -367,7 +371,13 @@ impl Worker {
             }
             Job::Convert { conversion, reply } => (self.convert(draft, working, conversion), done_with(reply, ())),
             Job::Flush { table, reply } => (self.flush(draft, working, table), done_with(reply, ())),
-            Job::Replace { replacement, reply } => (self.replace(draft, working, replacement), done_with(reply, ())),
+            Job::Replace { replacements, reply } => {
+                let all = replacements.into_iter().map(|replacement| self.replace(draft, working, replacement));
+                (
+                    all.collect::<Result<Vec<_>>>().map(|effects| effects.into_iter().flatten().collect()),
+                    done_with(reply, ()),
+                )
+            }
             Job::Expire { oldest_us, reply } => {
                 without_effects(self.lake.expire(oldest_us, self.shared.clock.now_us()), reply)
             }
@@ -633,7 +643,7 @@ impl Worker {
     }
 
     fn replace(&self, draft: &mut Draft, working: &mut View, replacement: Replacement) -> Result<Effects> {
-        let Replacement { table: id, ended, files, kind, columns, also, token, job } = replacement;
+        let Replacement { table: id, ended, mut files, kind, columns, also, token, job } = replacement;
         locks::fence(&self.lake.connection, token)?;
         let Some(table) = working.tables.get(&id).cloned() else {
             return Err(Error::Inconsistent(format!("table {id} ended while its files were merged")));
@@ -659,12 +669,30 @@ impl Worker {
                 self.lake.touch(id, (range.0, range.1 - 1))?;
                 self.lake.persist_columns(id, &columns)?;
             }
+            ReplacementKind::Import { epoch, range } => {
+                if table.info.epoch != epoch {
+                    return Err(Error::Churn(table.info.name.to_string()));
+                }
+                let last = table.files.iter().map(|f| f.lsn_max).max().unwrap_or_default().max(table.flushed);
+                files.iter_mut().for_each(|file| (file.lsn_min, file.lsn_max) = (last, last));
+                self.lake.record_job(&job, files.iter().map(|f| f.rows).sum())?;
+                self.lake.touch(id, range)?;
+                self.lake.persist_columns(id, &columns)?;
+            }
         }
         if let Some(also) = also {
             (also.0)(&self.lake)?;
         }
-        let (new, left) = files.split_at(fresh);
+        let new = &files[..fresh];
         let mut added = self.add_files(draft, &table.info, new, |file| file.rows)?;
+        if matches!(kind, ReplacementKind::Import { .. }) {
+            // parts of one import may hold versions of one point: no two of its files are one run
+            for file in &files {
+                added.extend(self.add_files(draft, &table.info, std::slice::from_ref(file), |file| file.rows)?);
+            }
+            files.clear();
+        }
+        let left = &files[fresh.min(files.len())..];
         added.extend(self.add_files(draft, &table.info, left, |_| 0)?);
         let ended: HashSet<u64> = ended.into_iter().collect();
         let shared = Arc::clone(&self.shared);

@@ -455,7 +455,7 @@ fn a_commit_whose_lock_was_lost_is_refused() {
         token: held.token(),
         job: "slow".into(),
     };
-    let done = store.committer.wait(|reply| crate::catalog::Job::Replace { replacement, reply });
+    let done = store.committer.wait(|reply| crate::catalog::Job::Replace { replacements: vec![replacement], reply });
     assert!(matches!(done, Err(crate::Error::LockLost(_))), "{done:?}");
     assert_eq!(rows(&store, "t"), Some(2), "nothing was changed");
 }
