@@ -23,6 +23,8 @@ pub enum What {
         #[arg(long)]
         shape: Option<String>,
     },
+    /// Four million rows of a CSV and of a Parquet file; all of them must be there, and those looked at be equal
+    Import,
     /// Milliseconds from the start of the process until it is ready, by live files
     Start {
         #[arg(long, default_value_t = 10_000)]
@@ -70,6 +72,7 @@ pub fn run(what: &What) -> Result<()> {
     match what {
         What::Ingest { seconds, shape } => ingest(*seconds, shape.as_deref()),
         What::Query { runs } => query(*runs),
+        What::Import => import(),
         What::Start { files } => start(*files),
         What::Life => crate::life::run(),
         What::Auth => crate::admission::auth(),
@@ -120,6 +123,16 @@ fn query(runs: u32) -> Result<()> {
             .arg(work)
             .arg(runs.to_string()),
     )?;
+    println!("peak RSS of the server: {} MiB", server.peak_rss_mib()?);
+    Ok(())
+}
+
+fn import() -> Result<()> {
+    let python = python_environment()?;
+    let server = Server::start_with("power", &["import.max_size=4GiB"])?;
+    let url = format!("http://{}", server.address);
+    let script = root().join("crates/tidewater/tests/python/imports.py");
+    run_command(Command::new(python).arg("-B").arg(script).args([&url, TOKEN]).arg(&server.folder.0))?;
     println!("peak RSS of the server: {} MiB", server.peak_rss_mib()?);
     Ok(())
 }

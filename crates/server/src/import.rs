@@ -32,6 +32,8 @@ use crate::jobs;
 use crate::state::{Shared, State, blocking, count};
 use crate::time::rfc3339;
 
+/// Bytes of an upload that are written in one go.
+const SPOOLED_BYTES: usize = 1 << 20;
 /// Bytes of an upload after which the disk is looked at again.
 const DISK_BYTES: u64 = 64 << 20;
 
@@ -437,11 +439,18 @@ impl Upload {
         // the same bytes read in another way are another import
         hasher.update(format!("{}\0{:?}\0", plan.database, (plan.name(), &plan.measurement, &plan.wanted)));
         let (mut length, mut looked_at) = (0u64, 0u64);
+        // what waits to be written, so that few calls write much
+        let (mut waiting, mut waiting_bytes) = (Vec::new(), 0);
         let mut bytes = std::pin::pin!(bytes);
         state.store.shared().check_disk()?;
-        while let Some(chunk) = bytes.next().await {
-            let chunk = chunk?;
-            length += chunk.len() as u64;
+        loop {
+            let chunk = bytes.next().await.transpose()?;
+            let is_over = chunk.is_none();
+            if let Some(chunk) = chunk {
+                length += chunk.len() as u64;
+                waiting_bytes += chunk.len();
+                waiting.push(chunk);
+            }
             if length > max {
                 let text = format!("the file has more than {max} bytes (import.max_size); split it");
                 return Err(ApiError::new(Code::PayloadTooLarge, text));
@@ -450,12 +459,21 @@ impl Upload {
                 looked_at = length;
                 state.store.shared().check_disk()?;
             }
-            (file, hasher) = blocking(move || {
-                hasher.update(&chunk);
-                file.write_all(&chunk).map_err(full)?;
-                Ok((file, hasher))
-            })
-            .await?;
+            if is_over || waiting_bytes >= SPOOLED_BYTES {
+                let chunks: Vec<Bytes> = std::mem::take(&mut waiting);
+                waiting_bytes = 0;
+                (file, hasher) = blocking(move || {
+                    for chunk in chunks {
+                        hasher.update(&chunk);
+                        file.write_all(&chunk).map_err(full)?;
+                    }
+                    Ok((file, hasher))
+                })
+                .await?;
+            }
+            if is_over {
+                break;
+            }
         }
         if length == 0 {
             return Err(ApiError::new(Code::InvalidBody, "the file is empty"));

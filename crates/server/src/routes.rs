@@ -1,4 +1,4 @@
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -381,7 +381,10 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
 
 /// Every route of the server, and what stands before all of them.
 #[derive(Debug, Clone)]
-pub struct App {
+pub struct App(Arc<Doors>);
+
+#[derive(Debug)]
+struct Doors {
     state: Shared,
     routes: Router,
     /// The same for browsers.
@@ -395,12 +398,12 @@ impl App {
         let unknown = unknown.layer(Gate { state: Shared::clone(&state), needs: Needs::Token, route: None });
         let router = table.router.fallback(unknown.clone()).method_not_allowed_fallback(unknown);
         let routes = router.with_state(Shared::clone(&state));
-        Self { shared: cors(&state.config().cors_origins).layer(routes.clone()), routes, state }
+        Self(Arc::new(Doors { shared: cors(&state.config().cors_origins).layer(routes.clone()), routes, state }))
     }
 
     /// Answers a request, counts it and gives it an id, which its answer carries.
     pub async fn answer(self, request: hyper::Request<hyper::body::Incoming>) -> Response {
-        let Self { state, routes, shared } = self;
+        let Doors { state, routes, shared } = &*self.0;
         count(&state.counters.requests, 1);
         let id = request.headers().get("x-request-id").filter(|v| v.len() <= 64).cloned();
         let id = id.or_else(|| HeaderValue::from_str(&store::random::uuid()).ok());
@@ -412,7 +415,8 @@ impl App {
         let request = request.map(|body| watch::paced(body, patience));
         // a browser says whose page asks
         let is_page = method == Method::OPTIONS || request.headers().contains_key(header::ORIGIN);
-        let answered = if is_page { shared.oneshot(request).await } else { routes.oneshot(request).await };
+        let answered =
+            if is_page { shared.clone().oneshot(request).await } else { routes.clone().oneshot(request).await };
         let Ok(mut response) = answered;
         let status = response.status();
         let headers = response.headers_mut();

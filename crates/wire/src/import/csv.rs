@@ -61,6 +61,11 @@ impl Can {
         if !(self.int || self.uint || self.float) {
             return;
         }
+        let is_whole = || text.bytes().all(|b| b.is_ascii_digit() || b == b'-' || b == b'+');
+        if !self.int && !self.uint && !is_whole() {
+            self.float = number(text).is_some();
+            return;
+        }
         match text.parse::<i64>() {
             Ok(v) => {
                 self.uint = self.uint && v >= 0;
