@@ -17,6 +17,7 @@ mod eyes;
 mod failpoints;
 mod faults;
 mod harness;
+mod hostile;
 mod imports;
 mod jobs;
 mod operation;

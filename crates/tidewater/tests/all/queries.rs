@@ -274,21 +274,35 @@ fn v3_sql_answers_objects() {
 }
 
 #[test]
-fn the_fourteen_bench_queries_equal_duckdb_hot_flushed_and_restarted() {
+fn the_shapes_of_tsbs_equal_duckdb_hot_flushed_compacted_and_restarted() {
+    for seed in ["1", "2"] {
+        let dir = folder();
+        let mut server = Server::start(dir.path(), &["memory.budget=2GiB"]);
+        let token = super::harness::TOKEN;
+        let compare = |server: &Server, step: &str| {
+            let out = python("bench_queries.py", &[&server.url, token, step, dir.path().to_str().unwrap(), seed]);
+            let found: Value =
+                serde_json::from_str(out.lines().last().unwrap_or_default()).unwrap_or_else(|e| panic!("{e}: {out}"));
+            assert_eq!(found["equal"], 18, "{step}, seed {seed}: {out}");
+        };
+        compare(&server, "load");
+        server.flush();
+        compare(&server, "flushed");
+        let merged = server.send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"");
+        assert_eq!(merged.status, 200, "{merged:?}");
+        compare(&server, "compacted");
+        server.kill();
+        compare(&Server::start(dir.path(), &["memory.budget=2GiB"]), "restarted");
+    }
+}
+
+#[test]
+fn the_forty_three_queries_of_clickbench_give_duckdbs_answers_on_an_imported_file() {
     let dir = folder();
-    let mut server = Server::start(dir.path(), &["memory.budget=2GiB"]);
-    let token = super::harness::TOKEN;
-    let compare = |server: &Server, step: &str| {
-        let out = python("bench_queries.py", &[&server.url, token, step, dir.path().to_str().unwrap()]);
-        let found: Value =
-            serde_json::from_str(out.lines().last().unwrap_or_default()).unwrap_or_else(|e| panic!("{e}: {out}"));
-        assert_eq!(found["equal"], 14, "{step}: {out}");
-    };
-    compare(&server, "load");
-    server.flush();
-    compare(&server, "flushed");
-    server.kill();
-    compare(&Server::start(dir.path(), &["memory.budget=2GiB"]), "restarted");
+    let server = Server::start(dir.path(), &["memory.budget=1GiB"]);
+    let out = python("clickbench.py", &[&server.url, super::harness::TOKEN, dir.path().to_str().unwrap()]);
+    let found: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"));
+    assert_eq!((&found["queries"], &found["equal"]), (&json!(43), &json!(43)), "{}", found["wrong"]);
 }
 
 /// Ways to ask for the newest row of each host. Each answers `host, x` of every host's newest row;

@@ -1,5 +1,5 @@
-"""bench_queries.py URL TOKEN load|flushed|restarted WORK: the fourteen TSBS-shaped queries over a small
-devops set, against DuckDB on the same rows. Floats within 1e-9, multisets where no order is asked."""
+"""bench_queries.py URL TOKEN load|flushed|compacted|restarted WORK SEED: the shapes of TSBS devops, and three more, over a
+small set, against DuckDB on the same rows. Floats within 1e-9, multisets where no order is asked."""
 import datetime
 import json
 import math
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-url, token, step, work = sys.argv[1:5]
+url, token, step, work, seed = sys.argv[1:6]
 FIELDS = ["user", "system", "idle", "nice", "iowait", "irq", "softirq", "steal", "guest", "guest_nice"]
 HOSTS, STEP_S, HOURS, START = 100, 60, 24, 1_767_225_600
 reference = f"{work}/reference.parquet"
@@ -25,7 +25,7 @@ def post(path, body, headers={}):
 
 
 def load():
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(int(seed))
     regions = np.array(["us-east-1", "us-west-1", "eu-west-1"])[rng.integers(0, 3, HOSTS)]
     level = rng.uniform(0, 100, (HOSTS, len(FIELDS)))
     columns = {"time": [], "hostname": [], "region": [], **{f"usage_{f}": [] for f in FIELDS}}
@@ -55,7 +55,11 @@ day = lambda a, b: f"time >= '2026-01-01T{a:02}:00:00Z' and time < '2026-01-01T{
 QUERIES = {
     "single-1-1-1": f"select date_trunc('minute', time) m, max(usage_user) from cpu where hostname = 'host_77' and {day(8, 9)} group by 1 order by 1",
     "single-1-1-12": f"select date_trunc('minute', time) m, max(usage_user) from cpu where hostname = 'host_77' and {day(8, 20)} group by 1 order by 1",
+    "single-1-8-1": f"select date_trunc('minute', time) m, max(usage_user) from cpu where {eight} and {day(8, 9)} group by 1 order by 1",
+    "single-5-1-1": f"select date_trunc('minute', time) m, {five} from cpu where hostname = 'host_77' and {day(8, 9)} group by 1 order by 1",
+    "single-5-1-12": f"select date_trunc('minute', time) m, {five} from cpu where hostname = 'host_77' and {day(8, 20)} group by 1 order by 1",
     "single-5-8-1": f"select date_trunc('minute', time) m, {five} from cpu where {eight} and {day(8, 9)} group by 1 order by 1",
+    "cpu-max-all-1": f"select date_trunc('hour', time) m, {five} from cpu where hostname = 'host_77' and {day(8, 16)} group by 1 order by 1",
     "cpu-max-all-8": f"select date_trunc('hour', time) m, {five} from cpu where {eight} and {day(8, 16)} group by 1 order by 1",
     "double-1": f"select date_trunc('hour', time) m, hostname, {avg(1)} from cpu where {day(6, 18)} group by 1, 2 order by 1, 2",
     "double-5": f"select date_trunc('hour', time) m, hostname, {avg(5)} from cpu where {day(6, 18)} group by 1, 2 order by 1, 2",
