@@ -137,7 +137,7 @@ pub fn cargo_test() -> Command {
 fn test(filter: Option<&str>) -> Result<()> {
     let python = python_environment()?;
     let mut command = cargo_test();
-    command.args(filter).env("TW_TEST_PYTHON", python);
+    command.args(filter).env("TW_TEST_PYTHON", python).env("TW_TEST_NODE", node_modules()?);
     if let Some(promtool) = promtool() {
         command.env("TW_TEST_PROMTOOL", promtool);
     }
@@ -164,6 +164,25 @@ fn promtool() -> Option<PathBuf> {
     let script = "(apt-get download -q prometheus || (apt-get update -q && apt-get download -q prometheus)) && dpkg -x prometheus_*.deb .";
     let done = Command::new("sh").args(["-c", script]).current_dir(&folder).output().ok()?;
     (done.status.success() && works(&unpacked)).then_some(unpacked)
+}
+
+/// A folder with the clients of `package.json`, made when it is missing or another; Node's modules lie in it.
+fn node_modules() -> Result<PathBuf> {
+    let wanted = root().join("crates/tidewater/tests/node/package.json");
+    let text = std::fs::read_to_string(&wanted)?;
+    let folder = target().join("test-node");
+    let stamp = folder.join("installed.json");
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == text) {
+        return Ok(folder.join("node_modules"));
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("package.json"), &text)?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(&folder);
+    run(&mut npm).context("the client tests need Node 20 with npm")?;
+    std::fs::write(&stamp, text)?;
+    Ok(folder.join("node_modules"))
 }
 
 /// An environment with the clients of `requirements.txt`, made when it is missing or another.

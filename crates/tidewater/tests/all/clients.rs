@@ -1,12 +1,50 @@
 //! Real clients from the package registries against the real binary.
 
-use super::harness::{Server, TOKEN, folder, python};
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::harness::{Server, TOKEN, folder, node, python};
 
 #[test]
 fn arc_and_influxdb_clients_write_and_read() {
     let dir = folder();
     let server = Server::start(dir.path(), &[]);
     python("clients.py", &[&server.url, TOKEN]);
+}
+
+/// Each client of a report stands in `docs/clients.md` with what the report says.
+fn stand_in_the_document(report: &str) {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder: run `cargo xtask test`");
+    let document = PathBuf::from(package).join("../../docs/clients.md");
+    let document = std::fs::read_to_string(document).expect("docs/clients.md");
+    let report: Value = serde_json::from_str(report.trim()).expect("JSON");
+    for (name, said) in report.as_object().expect("clients") {
+        let said = said.as_str().map_or_else(|| said.to_string(), str::to_owned);
+        let row = format!("| {name} | {said} |");
+        assert!(document.contains(&row), "docs/clients.md lacks: {row}");
+    }
+}
+
+#[test]
+fn influxdbs_python_clients_of_versions_1_and_3_write() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    stand_in_the_document(&python("clients_influx.py", &[&server.url, TOKEN]));
+}
+
+#[test]
+fn nodes_clients_write_and_its_arrow_reads() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    stand_in_the_document(&node("clients.cjs", &[&server.url, TOKEN]));
+}
+
+#[test]
+fn requests_of_the_fields_programs_are_answered_as_they_expect() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    stand_in_the_document(&python("fixtures.py", &[&server.url, TOKEN]));
 }
 
 #[test]

@@ -273,6 +273,17 @@ pub fn python(script: &str, args: &[&str]) -> String {
     out.into_owned()
 }
 
+/// Runs a script with the clients that `cargo xtask test` installs for Node; what it printed.
+pub fn node(script: &str, args: &[&str]) -> String {
+    let modules = std::env::var("TW_TEST_NODE").expect("TW_TEST_NODE names Node's modules: run `cargo xtask test`");
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder: run `cargo xtask test`");
+    let path = Path::new(&package).join("tests/node").join(script);
+    let output = Command::new("node").arg(path).args(args).env("NODE_PATH", modules).output().expect("node starts");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{script} failed\n{out}\n{err}");
+    out.into_owned()
+}
+
 /// Asks again until `holds` or the deadline.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
