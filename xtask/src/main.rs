@@ -179,7 +179,7 @@ fn node_modules() -> Result<PathBuf> {
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("package.json"), &text)?;
     let mut npm = Command::new("npm");
-    npm.args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(&folder);
+    npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&folder);
     run(&mut npm).context("the client tests need Node 20 with npm")?;
     std::fs::write(&stamp, text)?;
     Ok(folder.join("node_modules"))
