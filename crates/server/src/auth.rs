@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::mem;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -314,6 +314,13 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
+impl Peer {
+    /// The address of a request's sender; `0.0.0.0` where no accept loop saw it.
+    pub fn address(request: &Request) -> IpAddr {
+        request.extensions().get::<Self>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip())
+    }
+}
+
 /// The token of a request in any of the forms that clients send.
 fn token<'a>(headers: &'a HeaderMap, query: Option<&str>) -> Option<Cow<'a, str>> {
     if let Some(value) = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()) {
@@ -440,7 +447,7 @@ struct Visit {
 impl Visit {
     fn of(request: &Request) -> Self {
         Self {
-            address: request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |p| p.0.ip()),
+            address: Peer::address(request),
             method: request.method().clone(),
             uri: request.uri().clone(),
             agent: request.headers().get(header::USER_AGENT).cloned(),

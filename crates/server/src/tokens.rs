@@ -1,4 +1,3 @@
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -86,7 +85,7 @@ fn fields(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
 
 /// `GET /api/v1/auth/verify`: who the token of this request is.
 pub async fn verify(Extract(state): Extract<Shared>, request: Request) -> Response {
-    let from = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |p| p.0.ip());
+    let from = Peer::address(&request);
     if state.auth.tokens().is_err() {
         let all = Permission::ALL.map(Permission::as_str);
         return Json(json!({"valid": true, "token_info": null, "permissions": all})).into_response();
