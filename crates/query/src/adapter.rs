@@ -8,10 +8,12 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
+use model::fold;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY as FIELD_ID;
 
 /// Binds a file's columns to the table's by field id, never by name: a column that took over the
-/// name of another must not read its values.
+/// name of another must not read its values. Adopted files alone have no ids; theirs are bound by name, which is safe
+/// because a change of a column's type writes them anew.
 #[derive(Debug)]
 pub struct ByFieldId;
 
@@ -25,7 +27,10 @@ impl PhysicalExprAdapterFactory for ByFieldId {
     fn create(&self, logical: SchemaRef, physical: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
         let fields = physical.fields().iter().enumerate().map(|(i, field)| {
             let id = field.metadata().get(FIELD_ID);
-            let bound = logical.fields().iter().find(|l| id.is_some() && l.metadata().get(FIELD_ID) == id);
+            let bound = logical.fields().iter().find(|l| match id {
+                Some(_) => l.metadata().get(FIELD_ID) == id,
+                None => *l.name() == fold(field.name()),
+            });
             // a column that the table has lost gets a name that nothing asks for
             let name = bound.map_or_else(|| format!("\u{0}{i}"), |l| l.name().clone());
             Arc::new(Field::clone(field).with_name(name))

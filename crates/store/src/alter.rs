@@ -84,8 +84,8 @@ impl Store {
                     job.step(at, left.len())?;
                     seen.insert(live_file.id);
                     let reader = file::reader(&folder.join(&*live_file.path))?;
-                    let holds = |f: &Arc<arrow::datatypes::Field>| file::column_id(f) == Some(old.id);
-                    if !reader.schema().fields().iter().any(holds) {
+                    let columns = reader.schema().fields();
+                    if !columns.iter().any(|f| file::column_id(f, &live.info.schema) == Some(old.id)) {
                         continue;
                     }
                     let inputs = [Arc::clone(live_file)];

@@ -265,9 +265,10 @@ fn copy_files(from: &Sources<'_>, files: &[Part], to: &Path, progress: &Progress
     all.iter().rev().try_for_each(|folder| durable::sync_folder(folder))
 }
 
-/// A second name for a file, where the disk has such.
+/// A second name for a file, where the disk has such. What lies elsewhere (a file that was adopted in place) is copied.
 fn link(source: &Path, target: &Path) -> bool {
-    fs::hard_link(source, target).is_ok()
+    let is_elsewhere = fs::symlink_metadata(source).is_ok_and(|m| m.is_symlink());
+    !is_elsewhere && fs::hard_link(source, target).is_ok()
 }
 
 /// Copies a data file and compares it with its checksum.

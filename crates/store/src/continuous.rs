@@ -511,8 +511,7 @@ impl Store {
             failpoint::hit("cq.rows_written");
             let fresh = files.len();
             for across in ended.iter().filter(|f| f.time_min < range.0 || f.time_max >= range.1) {
-                let time = table.info.schema.find(TIME).map(|c| c.id);
-                let outside = |batch: &RecordBatch| Ok(outside(batch, time, range));
+                let outside = |batch: &RecordBatch| outside(batch, range);
                 let inputs = [Arc::clone(across)];
                 let name = file::name_after(&inputs);
                 let new = merge(&folder, &name, &table.info.schema, &inputs, &[], Some(&outside), table.info.mode)
@@ -566,12 +565,11 @@ impl Store {
 }
 
 /// Rows that lie outside a range of time.
-fn outside(batch: &RecordBatch, time: Option<model::ColumnId>, range: (i64, i64)) -> BooleanArray {
-    let schema = batch.schema();
-    let at = schema.fields().iter().position(|f| file::column_id(f) == time).unwrap_or(0);
-    let times = batch.column(at).as_primitive::<TimestampMicrosecondType>();
+fn outside(batch: &RecordBatch, range: (i64, i64)) -> Result<BooleanArray> {
+    let times = batch.column_by_name(TIME).ok_or_else(|| Error::Inconsistent("merged rows have no time".into()))?;
+    let times = times.as_primitive::<TimestampMicrosecondType>();
     debug_assert_eq!(times.null_count(), 0, "time is never null");
-    times.values().iter().map(|t| Some(*t < range.0 || *t >= range.1)).collect()
+    Ok(times.values().iter().map(|t| Some(*t < range.0 || *t >= range.1)).collect())
 }
 
 /// Ranges (both ends included) of rows older than `before_us` that came after `lsn` by writes, in

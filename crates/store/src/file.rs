@@ -47,6 +47,8 @@ pub struct NewDataFile {
     pub lsn_max: Lsn,
     /// 0: clients; else the continuous query that wrote it.
     pub producer: u64,
+    /// Of a file without field ids, which another program wrote: the column of each of its names.
+    pub names: Option<Arc<[(String, ColumnId)]>>,
 }
 
 /// Writes the rows of one file below `table_folder`. Field ids equal column ids.
@@ -89,6 +91,7 @@ pub fn write(
         lsn_min: lsn.0,
         lsn_max: lsn.1,
         producer: 0,
+        names: None,
     })
 }
 
@@ -155,9 +158,13 @@ pub fn reader(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
     Ok(ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)?)
 }
 
-/// The column that a field of a data file holds.
-pub(crate) fn column_id(field: &Arc<Field>) -> Option<ColumnId> {
-    field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok().map(ColumnId)
+/// The column that a field of a data file holds. Files of our making say so by an id; of an adopted file it is the
+/// live column of that name: a change of a column's type writes its files anew, so no older one can be meant.
+pub(crate) fn column_id(field: &Field, schema: &TableSchema) -> Option<ColumnId> {
+    match field.metadata().get(PARQUET_FIELD_ID_META_KEY) {
+        Some(id) => id.parse().ok().map(ColumnId),
+        None => schema.find(field.name()).map(|column| column.id),
+    }
 }
 
 /// A data file in the making; dropped unfinished, it leaves nothing.

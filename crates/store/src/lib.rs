@@ -3,6 +3,8 @@
 //!
 //! The modules stand in the order in which data meets them.
 
+/// Parquet files of other programs, used as they lie.
+pub mod adopt;
 /// Ends, names and column types of tables.
 pub mod alter;
 /// Copies of a whole folder, and folders made of them.

@@ -92,6 +92,7 @@ pub fn merge(
         lsn_min: inputs.iter().map(|f| f.lsn_min).min().unwrap_or_default(),
         lsn_max: inputs.iter().map(|f| f.lsn_max).max().unwrap_or_default(),
         producer: inputs.first().map_or(0, |f| f.producer),
+        names: None,
     })
 }
 
@@ -121,7 +122,7 @@ impl Merging {
         let layout = Arc::new(Layout::new(schema, &opened, moved, mode)?);
         let runs = opened
             .into_iter()
-            .map(|(input, reader)| Run::new(input, reader, Arc::clone(&layout), moved))
+            .map(|(input, reader)| Run::new(input, reader, schema, Arc::clone(&layout), moved))
             .collect::<Result<Vec<_>, _>>()?;
         let points = (mode == TableMode::Last).then(|| {
             let keys = layout.keys.iter().copied().chain([layout.time]).collect();
@@ -169,7 +170,8 @@ impl Layout {
         moved: &[(ColumnId, ColumnId)],
         mode: TableMode,
     ) -> Result<Self> {
-        let held: Vec<Vec<ColumnId>> = inputs.iter().map(|(_, r)| column_ids(r, moved)).collect::<Result<_>>()?;
+        let held: Vec<Vec<ColumnId>> =
+            inputs.iter().map(|(_, r)| column_ids(r, schema, moved)).collect::<Result<_>>()?;
         let is_held = |id: ColumnId| held.iter().any(|ids| ids.contains(&id));
         // a column that ended held only nulls
         let columns: Vec<Column> = schema.columns().iter().filter(|c| is_held(c.id)).cloned().collect();
@@ -222,9 +224,9 @@ impl Layout {
     }
 }
 
-/// A column under its new type; no digit of an integer is lost.
-fn retyped(array: &ArrayRef, column: &Column) -> Result<ArrayRef> {
-    if column.ty != ColumnType::Float64 {
+/// A column under its table's type; no digit of an integer is lost.
+pub(crate) fn retyped(array: &ArrayRef, column: &Column) -> Result<ArrayRef> {
+    if column.ty != ColumnType::Float64 || *array.data_type() == DataType::Float32 {
         return Ok(compute::cast(array, &column.ty.arrow())?);
     }
     model::schema::convert(array, column.ty).map_err(|_| {
@@ -236,11 +238,17 @@ fn retyped(array: &ArrayRef, column: &Column) -> Result<ArrayRef> {
 }
 
 /// The column of each field of an input, under its new id.
-fn column_ids(reader: &ParquetRecordBatchReader, moved: &[(ColumnId, ColumnId)]) -> Result<Vec<ColumnId>> {
+fn column_ids(
+    reader: &ParquetRecordBatchReader,
+    schema: &TableSchema,
+    moved: &[(ColumnId, ColumnId)],
+) -> Result<Vec<ColumnId>> {
     use arrow::array::RecordBatchReader;
     let renamed = |id: ColumnId| moved.iter().find(|(old, _)| *old == id).map_or(id, |(_, new)| *new);
-    let ids: Option<Vec<ColumnId>> = reader.schema().fields().iter().map(|f| file::column_id(f).map(renamed)).collect();
-    ids.ok_or_else(|| Error::Inconsistent("a data file has a column without a field id".into()))
+    let columns = reader.schema();
+    let ids = columns.fields().iter().map(|f| file::column_id(f, schema).map(renamed));
+    ids.collect::<Option<Vec<ColumnId>>>()
+        .ok_or_else(|| Error::Inconsistent("a data file has a column without a field id".into()))
 }
 
 /// One input, read a batch at a time.
@@ -256,10 +264,11 @@ impl Run {
     fn new(
         input: &DataFile,
         reader: ParquetRecordBatchReader,
+        schema: &TableSchema,
         layout: Arc<Layout>,
         moved: &[(ColumnId, ColumnId)],
     ) -> Result<Self, MergeError> {
-        let held = column_ids(&reader, moved)?;
+        let held = column_ids(&reader, schema, moved)?;
         let is_sorted = layout.is_sorted(&held, &input.sort_key);
         Ok(Self { file: input.id, reader, layout, held, is_sorted })
     }

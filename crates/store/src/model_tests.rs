@@ -197,7 +197,7 @@ impl Tried {
                 let batch = batch.unwrap();
                 let column = |name: &str| {
                     let schema = batch.schema();
-                    let at = schema.fields().iter().position(|f| file::column_id(f) == id(name))?;
+                    let at = schema.fields().iter().position(|f| file::column_id(f, &table.info.schema) == id(name))?;
                     Some(Arc::clone(batch.column(at)))
                 };
                 seen += batch.num_rows() as u64;

@@ -15,7 +15,7 @@ use crate::catalog::{Job, Replacement, ReplacementKind};
 use crate::error::{Error, Result};
 use crate::flush::table_folder;
 use crate::jobs::Handle;
-use crate::merge::{MergeError, Merging, merge};
+use crate::merge::{MergeError, Merging, merge, retyped};
 use crate::store::Store;
 use crate::view::{DataFile, Table, TableInfo};
 use crate::{durable, failpoint, file, points};
@@ -228,7 +228,8 @@ fn count(folder: &Path, files: &[Arc<DataFile>], info: &TableInfo, filter: &dyn 
     let path = folder.join(&*file.path);
     let builder = file::reader(&path)?;
     let wanted = builder.schema().fields().iter().enumerate();
-    let wanted = wanted.filter(|(_, f)| file::column_id(f).is_some_and(|id| filter.columns().contains(&id)));
+    let wanted =
+        wanted.filter(|(_, f)| file::column_id(f, &info.schema).is_some_and(|id| filter.columns().contains(&id)));
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.map(|(i, _)| i).collect::<Vec<_>>());
     let mut rows = 0;
     for batch in builder.with_projection(mask).build()? {
@@ -240,14 +241,15 @@ fn count(folder: &Path, files: &[Arc<DataFile>], info: &TableInfo, filter: &dyn 
 
 /// The columns that the filter reads; what a file lacks is null.
 fn narrow(batch: &RecordBatch, schema: &TableSchema, filter: &dyn RowFilter) -> Result<RecordBatch> {
-    let held: Vec<Option<ColumnId>> = batch.schema().fields().iter().map(file::column_id).collect();
+    let held: Vec<Option<ColumnId>> = batch.schema().fields().iter().map(|f| file::column_id(f, schema)).collect();
     let mut fields = Vec::with_capacity(filter.columns().len());
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(filter.columns().len());
     for id in filter.columns() {
         let column = schema.by_id(*id).ok_or_else(|| Error::Inconsistent(format!("column {id} has ended")))?;
         let ty = column.ty.arrow();
         arrays.push(match held.iter().position(|h| *h == Some(*id)) {
-            Some(at) => Arc::clone(batch.column(at)),
+            Some(at) if *batch.column(at).data_type() == ty => Arc::clone(batch.column(at)),
+            Some(at) => retyped(batch.column(at), column)?,
             None => new_null_array(&ty, batch.num_rows()),
         });
         fields.push(Field::new(model::fold(&column.name), ty, true));

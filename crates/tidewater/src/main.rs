@@ -3,6 +3,8 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// `tidewater adopt`.
+mod adopt;
 /// `tidewater attach`: the lines with which DuckDB reads a folder live.
 mod attach;
 /// `tidewater backup` and `restore`.
@@ -84,6 +86,8 @@ enum Command {
     Sql(sql::Options),
     /// Put files into a server: CSV, Parquet, line protocol, each in one commit
     Import(import::Options),
+    /// Make another program's Parquet files a stopped server's own, as they lie; bring Arc's policies and queries
+    Adopt(adopt::Options),
     /// Write measurements or an answer to files: Parquet, CSV, line protocol
     Export(export::Options),
     /// Print the lines with which DuckDB attaches a folder
@@ -142,6 +146,7 @@ fn main() -> ExitCode {
         Command::Restore(options) => backup::restore(&options),
         Command::Sql(options) => sql::run(&options),
         Command::Import(options) => import::run(&options),
+        Command::Adopt(options) => adopt::run(&options),
         Command::Export(options) => export::run(&options),
         Command::Attach(options) => attach::run(&options),
         Command::Config { markdown: true, .. } => {

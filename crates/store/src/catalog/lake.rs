@@ -312,10 +312,11 @@ impl Lake {
     ) -> Result<u64> {
         let id = draft.file_id();
         let t = table.id.0;
+        let mapping = file.names.as_deref().map(|names| self.mapping(draft, table.id, names)).transpose()?;
         self.run(
             "INSERT INTO ducklake_data_file VALUES (?, ?, ?, NULL, NULL, ?, 1, 'parquet', ?, ?, ?,
-             (SELECT next_row_id FROM ducklake_table_stats WHERE table_id = ?), NULL, NULL, NULL, NULL)",
-            params![id, t, draft.snapshot, file.path, file.rows, file.bytes, file.footer_bytes, t],
+             (SELECT next_row_id FROM ducklake_table_stats WHERE table_id = ?), NULL, NULL, ?, NULL)",
+            params![id, t, draft.snapshot, file.path, file.rows, file.bytes, file.footer_bytes, t, mapping],
         )?;
         let (min, max) = (timestamp(file.time_min), timestamp(file.time_max));
         let stats = "INSERT INTO ducklake_file_column_stats VALUES (?, ?, ?, NULL, ?, ?, ?, ?, NULL, NULL)";
@@ -360,6 +361,29 @@ impl Lake {
         )?;
         if new_rows > 0 {
             draft.changes.insert(format!("inserted_into_table:{t}"));
+        }
+        Ok(id)
+    }
+
+    /// The mapping of these names to columns, made when the table has none like it.
+    fn mapping(&self, draft: &mut Draft, table: TableId, names: &[(String, ColumnId)]) -> Result<u64> {
+        let wanted = serde_json::to_string(names).map_err(|e| Error::Inconsistent(e.to_string()))?;
+        let mut known = self.connection.prepare_cached(
+            "SELECT mapping_id FROM (SELECT mapping_id, (SELECT json_group_array(json_array(source_name, target_field_id))
+               FROM (SELECT * FROM ducklake_name_mapping n WHERE n.mapping_id = m.mapping_id ORDER BY column_id)) AS names
+               FROM ducklake_column_mapping m WHERE table_id = ?) WHERE names = ?",
+        )?;
+        if let Some(id) = known.query_row(params![table.0, wanted], |r| r.get(0)).optional()? {
+            return Ok(id);
+        }
+        // numbers of mappings are given from those of files
+        let id = draft.file_id();
+        self.run("INSERT INTO ducklake_column_mapping VALUES (?, ?, 'map_by_name')", params![id, table.0])?;
+        for (at, (name, column)) in names.iter().enumerate() {
+            self.run(
+                "INSERT INTO ducklake_name_mapping VALUES (?, ?, ?, ?, NULL, 0)",
+                params![id, at as i64, name, column.0],
+            )?;
         }
         Ok(id)
     }
@@ -435,7 +459,18 @@ impl Lake {
     fn forget_tables(&self, keep: u64) -> Result<()> {
         let ended =
             "(SELECT table_id FROM ducklake_table GROUP BY table_id HAVING max(ifnull(end_snapshot, 1 << 62)) <= ?)";
+        self.run(
+            &format!(
+                "DELETE FROM ducklake_name_mapping WHERE mapping_id IN
+                 (SELECT mapping_id FROM ducklake_column_mapping WHERE table_id IN {ended})"
+            ),
+            [keep],
+        )?;
+        if self.connection.table_exists(None, "tw_adopted")? {
+            self.run(&format!("DELETE FROM tw_adopted WHERE table_id IN {ended}"), [keep])?;
+        }
         for table in [
+            "ducklake_column_mapping",
             "ducklake_table_stats",
             "ducklake_table_column_stats",
             "ducklake_schema_versions",

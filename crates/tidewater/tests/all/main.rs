@@ -1,6 +1,7 @@
 //! Promises, asked of the real binary over HTTP. One test binary: each links the engine again.
 
 mod access;
+mod adopt;
 mod api;
 mod backup;
 mod cache;

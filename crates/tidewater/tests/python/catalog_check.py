@@ -36,15 +36,21 @@ for table, schema, name, path in live:
     columns = dict(q("SELECT column_id, column_type FROM ducklake_column WHERE table_id = ? AND end_snapshot IS NULL", table))
     ok(columns and set(columns.values()) <= types, f"{name}: columns {columns}")
     rows = 0
-    files = q("SELECT data_file_id, path, record_count, file_size_bytes, footer_size FROM ducklake_data_file WHERE table_id = ? AND end_snapshot IS NULL", table)
-    for file, relative, count, size, footer in files:
+    files = q("SELECT data_file_id, path, record_count, file_size_bytes, footer_size, mapping_id FROM ducklake_data_file WHERE table_id = ? AND end_snapshot IS NULL", table)
+    for file, relative, count, size, footer, mapping in files:
         full = f"{folder}/data/{path}{relative}"
         ok(os.path.getsize(full) == size, f"{relative}: size")
         with open(full, "rb") as f:
             f.seek(-8, 2)
             ok(struct.unpack("<I", f.read(4))[0] == footer, f"{relative}: footer")
         literal = full.replace("'", "''")
-        ids = dict(duckdb.execute(f"SELECT field_id, name FROM parquet_schema('{literal}') WHERE num_children IS NULL").fetchall())
+        held = duckdb.execute(f"SELECT field_id, name FROM parquet_schema('{literal}') WHERE num_children IS NULL").fetchall()
+        if mapping is None:
+            ids = dict(held)
+        else:
+            ids = dict(q("SELECT target_field_id, source_name FROM ducklake_name_mapping WHERE mapping_id = ?", mapping))
+            ok({c.lower() for _, c in held} == {c.lower() for c in ids.values()}, f"{relative}: mapped {ids}")
+            ok(q("SELECT table_id FROM ducklake_column_mapping WHERE mapping_id = ?", mapping) == [(table,)], f"{relative}: mapping {mapping}")
         ok(set(ids) <= set(columns), f"{relative}: field ids {ids}")
         ok(duckdb.execute(f"SELECT count(*) FROM '{literal}'").fetchone()[0] == count, f"{relative}: rows")
         for column, values, nulls, low, high in q("SELECT column_id, value_count, null_count, min_value, max_value FROM ducklake_file_column_stats WHERE data_file_id = ?", file):
