@@ -129,6 +129,18 @@ impl Precision {
         })
     }
 
+    /// The last instant of this unit at or before one; both in UTC microseconds.
+    pub fn floor(self, us: i64) -> i64 {
+        let unit = match self {
+            Precision::Auto | Precision::Nanosecond | Precision::Microsecond => return us,
+            Precision::Millisecond => 1_000,
+            Precision::Second => 1_000_000,
+            Precision::Minute => 60_000_000,
+            Precision::Hour => HOUR_US,
+        };
+        us - us.rem_euclid(unit)
+    }
+
     /// The instant that `value` names in this unit.
     #[inline]
     pub fn instant(self, value: i64) -> Result<Instant, TimeError> {

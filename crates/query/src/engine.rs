@@ -28,7 +28,7 @@ use crate::memory::{Common, QueryMemory};
 use crate::plan::{Planned, Scope, ViewCatalog, answer};
 use crate::pool::{Ended, Pool, Priority, Slot};
 use crate::provider::STORE_URL;
-use crate::running::{Owner, Query, Registry, Seen};
+use crate::running::{Owner, Query, Registry, Seen, rows_read};
 use crate::scratch::{Scratch, Scratches};
 use crate::syntax::{Ask, Kind, Parsed, parse};
 use crate::{Error, functions};
@@ -182,7 +182,8 @@ impl Live {
         let plan = self.plan.as_ref().filter(|_| is_slow);
         let plan = plan.map(|p| DisplayableExecutionPlan::with_metrics(p.as_ref()).indent(true).to_string());
         let peak_bytes = self.memory.as_ref().map_or(0, |m| m.peak());
-        self.query.note(|seen| (seen.plan, seen.peak_bytes) = (plan, peak_bytes));
+        let read = self.plan.as_ref().map_or(0, rows_read);
+        self.query.note(|seen| (seen.plan, seen.peak_bytes, seen.rows_read) = (plan, peak_bytes, read));
         self.registry.end(&self.query, outcome, is_slow);
     }
 }
@@ -237,13 +238,7 @@ impl QueryStream {
 
     /// Rows that left files and memory so far.
     pub fn scanned_rows(&self) -> u64 {
-        fn of(plan: &Arc<dyn ExecutionPlan>) -> u64 {
-            match plan.children().as_slice() {
-                [] => plan.metrics().and_then(|m| m.output_rows()).unwrap_or(0) as u64,
-                inputs => inputs.iter().map(|input| of(input)).sum(),
-            }
-        }
-        self.live.plan.as_ref().map_or(0, of)
+        self.live.plan.as_ref().map_or(0, rows_read)
     }
 
     /// Counts rows on their way out.
@@ -658,7 +653,7 @@ struct Task {
 
 impl Task {
     async fn run(mut self, outcome: Result<Planned, Error>) {
-        self.query.planned();
+        self.query.planned(outcome.as_ref().ok().map(|planned| &planned.plan));
         self.shared.stages.of(Stage::Plan).note(Duration::from_micros(self.query.seen().plan_us));
         let planned = match outcome {
             Ok(planned) => planned,

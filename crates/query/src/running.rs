@@ -1,10 +1,11 @@
 //! Queries on their way and those that ended: what lists, cancels and slow-query logs show.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
+use datafusion::physical_plan::ExecutionPlan;
 use model::limits;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -65,6 +66,8 @@ pub struct Query {
     began: Instant,
     seen: Mutex<Seen>,
     rows: AtomicU64,
+    /// Gone with the query.
+    plan: OnceLock<Weak<dyn ExecutionPlan>>,
     is_cancelled: AtomicBool,
     cancel: Notify,
 }
@@ -80,6 +83,8 @@ pub struct Seen {
     /// From its arrival to its end, once it has ended.
     pub total_us: Option<u64>,
     pub rows: u64,
+    /// Rows that left files and memory so far.
+    pub rows_read: u64,
     /// The most memory that it reserved at once, in bytes.
     pub peak_bytes: usize,
     pub error: Option<String>,
@@ -91,6 +96,9 @@ impl Query {
     pub fn seen(&self) -> Seen {
         let mut seen = self.seen.lock().clone();
         seen.rows = self.rows.load(Ordering::Relaxed);
+        if let Some(plan) = self.plan.get().and_then(Weak::upgrade) {
+            seen.rows_read = rows_read(&plan);
+        }
         seen
     }
 
@@ -109,7 +117,10 @@ impl Query {
     }
 
     /// The plan is made.
-    pub(crate) fn planned(&self) {
+    pub(crate) fn planned(&self, plan: Option<&Arc<dyn ExecutionPlan>>) {
+        if let Some(plan) = plan {
+            self.plan.get_or_init(|| Arc::downgrade(plan));
+        }
         let at = self.elapsed_us();
         self.note(|seen| seen.plan_us = at - seen.wait_us);
     }
@@ -138,6 +149,14 @@ impl Query {
         if !self.is_cancelled() {
             notified.await;
         }
+    }
+}
+
+/// Rows that left the leaves of a plan so far.
+pub(crate) fn rows_read(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    match plan.children().as_slice() {
+        [] => plan.metrics().and_then(|m| m.output_rows()).unwrap_or(0) as u64,
+        inputs => inputs.iter().map(|input| rows_read(input)).sum(),
     }
 }
 
@@ -184,11 +203,13 @@ impl Registry {
                 first_us: 0,
                 total_us: None,
                 rows: 0,
+                rows_read: 0,
                 peak_bytes: 0,
                 error: None,
                 plan: None,
             }),
             rows: AtomicU64::new(0),
+            plan: OnceLock::new(),
             is_cancelled: AtomicBool::new(false),
             cancel: Notify::new(),
         });

@@ -39,6 +39,7 @@ fn describe(query: &Query) -> Value {
         "plan_ms": ms(seen.plan_us),
         "first_rows_ms": ms(seen.first_us),
         "row_count": seen.rows,
+        "rows_read": seen.rows_read,
         "peak_memory_bytes": seen.peak_bytes,
         "is_parallel": true,
         "error": seen.error,

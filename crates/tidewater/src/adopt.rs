@@ -86,7 +86,7 @@ pub fn run(options: &Options) -> Result<()> {
         TimeFormat::parse(&options.time_format).context("--time-format is epoch_s, epoch_ms, epoch_us or epoch_ns")?;
     let found = find(options)?;
     let (read, mut left_out) = inspect(options, found);
-    let folder = &options.server.folder;
+    let folder = options.server.folder();
     let store = match options.dry_run && !folder.join("catalog.sqlite").exists() {
         true => None,
         false => Some(open(folder)?),

@@ -72,7 +72,7 @@ pub fn run(options: &Options) -> Result<()> {
         return of_server(&options.server, &wanted);
     }
     println!("no server answers at {}: the folder is read as it lies", options.server.url);
-    let manifest = of_folder(&options.server.folder, &wanted)?;
+    let manifest = of_folder(options.server.folder(), &wanted)?;
     println!("{}: {}", wanted.folder.display(), summary(&manifest));
     Ok(())
 }

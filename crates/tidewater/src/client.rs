@@ -6,16 +6,19 @@ use clap::Args;
 use serde_json::{Value, json};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+const DEFAULT_URL: &str = "http://127.0.0.1:8000";
+const DEFAULT_FOLDER: &str = "./data/tidewater";
+
 /// Which server the command line asks, and as whom.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Server {
-    #[arg(long, env = "TIDEWATER_URL", default_value = "http://127.0.0.1:8000")]
+    #[arg(long, env = "TIDEWATER_URL", default_value = DEFAULT_URL)]
     pub url: String,
     #[arg(long, env = "TIDEWATER_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// Folder of a local server, whose token file is read
-    #[arg(long, default_value = "./data/tidewater")]
-    pub folder: PathBuf,
+    /// Folder of a local server, whose token file is read [default: ./data/tidewater]
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
     /// Certificate of the authority that signed the server's, in PEM
     #[arg(long, env = "TIDEWATER_CA")]
     pub ca: Option<PathBuf>,
@@ -39,6 +42,15 @@ pub struct Answer {
 }
 
 impl Server {
+    pub fn folder(&self) -> &Path {
+        self.folder.as_deref().unwrap_or(Path::new(DEFAULT_FOLDER))
+    }
+
+    /// The folder, where it is all that the command line says of the server.
+    pub fn only_folder(&self) -> Option<&Path> {
+        self.folder.as_deref().filter(|_| self.url == DEFAULT_URL && self.token.is_none())
+    }
+
     /// The body of an answer that is 2xx.
     ///
     /// # Errors
@@ -50,7 +62,7 @@ impl Server {
     /// The body of an answer that is 2xx.
     fn accepted(&self, answer: Answer) -> Result<Value> {
         if answer.status == 401 {
-            let file = token_file(&self.folder);
+            let file = token_file(self.folder());
             let tried = match (&self.token, self.known_token()) {
                 (Some(_), _) => "--token or TIDEWATER_TOKEN was refused".to_owned(),
                 (None, Some(_)) => format!("the token of {} was refused", file.display()),
@@ -134,7 +146,7 @@ impl Server {
     }
 
     fn known_token(&self) -> Option<String> {
-        self.token.clone().or_else(|| read_token(&self.folder))
+        self.token.clone().or_else(|| read_token(self.folder()))
     }
 }
 

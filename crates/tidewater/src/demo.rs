@@ -104,7 +104,7 @@ struct State {
 impl State {
     fn ask(running: &Running, written: usize) -> Result<Self> {
         let server =
-            Server { url: running.url.clone(), token: running.token.clone(), folder: PathBuf::new(), ca: None };
+            Server { url: running.url.clone(), token: running.token.clone(), folder: Some(PathBuf::new()), ca: None };
         let ask = |statement: &str| -> Result<Value> {
             let body = serde_json::json!({"sql": statement});
             let answer = server.ask("POST", "/api/v1/query", &[("x-arc-database", "machine")], Some(&body));

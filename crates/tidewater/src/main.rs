@@ -27,10 +27,12 @@ mod routes;
 mod serve;
 /// One entry a setting.
 mod settings;
-/// `tidewater sql`: one statement against a server.
+/// `tidewater sql`: a prompt, or one statement.
 mod sql;
 /// `tidewater status` and `doctor`.
 mod status;
+/// A stopped folder, read aside.
+mod stopped;
 /// `tidewater token`, and the first token of a folder.
 mod token;
 /// `tidewater top`: a live view.
@@ -82,7 +84,7 @@ enum Command {
     Backup(backup::Options),
     /// Make a folder of a backup
     Restore(backup::Restore),
-    /// Run one SQL statement against a server
+    /// A prompt for SQL, or one statement; a server answers, or a stopped folder
     Sql(sql::Options),
     /// Put files into a server: CSV, Parquet, line protocol, each in one commit
     Import(import::Options),

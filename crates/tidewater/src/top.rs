@@ -348,7 +348,8 @@ mod tests {
             "row_count": 7, "sql": "SELECT *\n  FROM cpu"});
         let mut model = Model { running: vec![running(&query)], title: " tidewater ".into(), ..Model::default() };
         model.selected.select(Some(0));
-        let nowhere = Server { url: "http://127.0.0.1:1".into(), token: None, folder: "/nowhere".into(), ca: None };
+        let nowhere =
+            Server { url: "http://127.0.0.1:1".into(), token: None, folder: Some("/nowhere".into()), ca: None };
         let shown = screen(&mut model, 100, 40);
         assert!(shown.contains("SELECT * FROM cpu") && shown.contains("grafana") && shown.contains("1.5"), "{shown}");
         assert_eq!(model.press(KeyCode::Char('c'), &nowhere), Next::Stay);

@@ -29,6 +29,8 @@ pub enum Fault {
     Reserved(String),
     #[error("a value of {0} bytes is longer than {max} bytes", max = limits::STRING_VALUE_BYTES)]
     LongValue(usize),
+    #[error("the value of tag {0:?} holds a control character")]
+    Control(String),
     #[error("invalid UTF-8 in {0}")]
     Utf8(&'static str),
     #[error("{0}")]

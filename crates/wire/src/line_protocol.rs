@@ -142,6 +142,9 @@ impl<'a> Line<'a> {
                 return Err(Fault::Empty { what: "tag name or its =", near: key.into_owned() });
             }
             let value = scan.name(IN_KEY)?;
+            if scan.body.get(scan.at).is_some_and(|b| is_control(*b)) {
+                return Err(Fault::Control(key.into_owned()));
+            }
             if value.is_empty() {
                 return Err(Fault::Empty { what: "value of tag", near: key.into_owned() });
             }
@@ -190,7 +193,8 @@ impl<'a> Line<'a> {
 
     fn store(&self, rows: &mut Rows, precision: Precision, now_us: i64, number: u32) -> Result<(), RowError> {
         let at = match self.time {
-            None => Instant { us: now_us, ns: 0 },
+            // as InfluxDB does: the server's time counts in the unit of the request
+            None => Instant { us: precision.floor(now_us), ns: 0 },
             Some(text) => {
                 let value: i64 = text.parse().map_err(|_| Fault::Timestamp(text.chars().take(100).collect()))?;
                 precision.instant(value).map_err(Fault::from)?
@@ -224,9 +228,16 @@ impl Raw<'_> {
 const IN_TABLE: u8 = 1;
 const IN_KEY: u8 = 2;
 
-/// Which bytes end a name: bit `IN_TABLE` comma and white space, bit `IN_KEY` also `=`.
+/// Which bytes end a name: bit `IN_TABLE` comma and white space, bit `IN_KEY` also `=` and control characters.
 static ENDS: [u8; 256] = {
     let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        if is_control(byte) {
+            table[byte as usize] = IN_KEY;
+        }
+        byte += 1;
+    }
     table[b',' as usize] = IN_TABLE | IN_KEY;
     table[b' ' as usize] = IN_TABLE | IN_KEY;
     table[b'\n' as usize] = IN_TABLE | IN_KEY;
@@ -234,6 +245,11 @@ static ENDS: [u8; 256] = {
     table[b'=' as usize] = IN_KEY;
     table
 };
+
+/// What no tag holds. Tabs are text; `\r` and `\n` end lines.
+const fn is_control(byte: u8) -> bool {
+    byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r') || byte == 0x7f
+}
 
 struct Scanner<'a> {
     body: &'a [u8],

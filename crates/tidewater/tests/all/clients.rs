@@ -27,6 +27,13 @@ fn stand_in_the_document(report: &str) {
 }
 
 #[test]
+fn every_call_of_the_arc_client_works_or_fails_of_itself() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["continuous_queries.enabled=false", "retention.enabled=false"]);
+    stand_in_the_document(&python("clients_arc.py", &[&server.url, TOKEN]));
+}
+
+#[test]
 fn influxdbs_python_clients_of_versions_1_and_3_write() {
     let dir = folder();
     let server = Server::start(dir.path(), &[]);

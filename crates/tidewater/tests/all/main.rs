@@ -25,6 +25,7 @@ mod operation;
 mod origins;
 mod points;
 mod pool;
+mod prompt;
 mod queries;
 mod results;
 mod retention;

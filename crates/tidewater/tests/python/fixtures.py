@@ -139,6 +139,49 @@ for sql, expected in (("SELECT 1", [[1]]), ("SELECT * FROM v2.cpu LIMIT 1", None
     data = json.loads(body)["data"]
     check(f"superset: {sql}", status, 200, data if expected else bool(data), expected or True)
 
+# launchpad, as Node's fetch sends it: every call of its client, lists that are bare, a switch that is sent alone
+node = [f"Authorization: Bearer {token}", "Connection: keep-alive", "Accept: */*", "Accept-Language: *", "Sec-Fetch-Mode: cors", "User-Agent: node"]
+
+
+def launchpad(method, path, body=None, database=None):
+    head = [f"{method} {path}", *node, *(["Content-Type: application/json"] if body is not None else []), *([f"x-arc-database: {database}"] if database else [])]
+    status, _, content = exchange(head, b"" if body is None else json.dumps(body).encode())
+    return status, json.loads(content) if content else None
+
+
+cq = "SELECT date_trunc('hour', time) AS time, avg(usage_idle) AS idle FROM cpu WHERE time >= {start_time} AND time < {end_time} GROUP BY 1"
+for method, path, body, wanted, holds in (
+    ("GET", "/health", None, 200, lambda a: a["status"] == "ok"),
+    ("POST", "/api/v1/databases", {"name": "pad"}, 201, lambda a: True),
+    ("GET", "/api/v1/databases", None, 200, lambda a: "pad" in [d["name"] for d in a["databases"]]),
+    ("GET", "/api/v1/measurements?database=v2", None, 200, lambda a: "cpu" in [m["measurement"] for m in a["measurements"]]),
+    ("POST", "/api/v1/query", {"sql": "SELECT count(*) AS n FROM v2.cpu"}, 200, lambda a: a["data"] == [[4]]),
+    ("GET", "/api/v1/metrics", None, 200, lambda a: isinstance(a, dict)),
+    ("GET", "/api/v1/metrics/endpoints", None, 200, lambda a: isinstance(a, dict)),
+    ("GET", "/api/v1/metrics/timeseries/system?duration_minutes=30", None, 200, lambda a: isinstance(a, dict)),
+    ("GET", "/api/v1/metrics/timeseries/application?duration_minutes=30", None, 200, lambda a: isinstance(a, dict)),
+    ("GET", "/api/v1/metrics/timeseries/api?duration_minutes=30", None, 200, lambda a: isinstance(a, dict)),
+    ("GET", "/api/v1/logs?limit=10", None, 200, lambda a: isinstance(a["logs"], list)),
+    ("POST", "/api/v1/auth/tokens", {"name": "pad", "permissions": ["read"]}, 201, lambda a: a["token"]),
+    ("GET", "/api/v1/auth/tokens", None, 200, lambda a: "pad" in [t["name"] for t in a["tokens"]]),
+    ("POST", "/api/v1/retention", {"name": "pad", "database": "v2", "measurement": "cpu", "retention_days": 30000, "buffer_days": 7, "is_active": True}, 201, lambda a: a["id"]),
+    ("GET", "/api/v1/retention", None, 200, lambda a: a[0]["name"] == "pad"),
+    ("PUT", "/api/v1/retention/{retention}", {"is_active": False}, 200, lambda a: (a["is_active"], a["retention_days"]) == (False, 30000)),
+    ("DELETE", "/api/v1/retention/{retention}", None, 200, lambda a: True),
+    ("POST", "/api/v1/continuous_queries", {"name": "pad", "database": "v2", "source_measurement": "cpu", "destination_measurement": "cpu_1h", "query": cq, "interval": "1h", "is_active": True}, 201, lambda a: a["query"] == cq),
+    ("GET", "/api/v1/continuous_queries", None, 200, lambda a: a[0]["name"] == "pad"),
+    ("PUT", "/api/v1/continuous_queries/{continuous_queries}", {"is_active": False}, 200, lambda a: (a["is_active"], a["query"]) == (False, cq)),
+    ("DELETE", "/api/v1/continuous_queries/{continuous_queries}", None, 200, lambda a: True),
+):
+    for kind in ("retention", "continuous_queries"):
+        if "{" + kind + "}" in path:
+            path = path.replace("{" + kind + "}", str(launchpad("GET", f"/api/v1/{kind}")[1][0]["id"]))
+    status, answer = launchpad(method, path, body)
+    name = path.split("?")[0]
+    name = "/".join("N" if part.isdigit() else part for part in name.split("/"))
+    assert status == wanted and holds(answer), f"launchpad {method} {path}: {status} {answer}"
+    seen[f"launchpad: {method} {name}"] = status
+
 # arcctl: a chunked body, an import as a form
 status, _, _ = exchange(["POST /api/v1/write/line-protocol", f"Authorization: Bearer {token}", "x-arc-database: ctl", "User-Agent: arcctl/0.1"], LINES.encode(), chunked=True)
 check("arcctl write", status, 204, rows("SELECT count(*) FROM cpu", "ctl"), [[4]])
