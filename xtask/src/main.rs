@@ -1,4 +1,4 @@
-//! Tidewater's developer commands: `cargo xtask test | check | bench | torture | dist`.
+//! Tidewater's developer commands: `cargo xtask test | check | bench | torture | fuzz | dist`.
 
 // the doors are the product's: nothing here must survive power loss
 #![allow(clippy::disallowed_methods)]
@@ -8,6 +8,7 @@ mod backup;
 mod bench;
 mod check;
 mod dist;
+mod fuzz;
 mod http;
 mod life;
 mod load;
@@ -49,6 +50,8 @@ enum Task {
         #[command(subcommand)]
         what: Torture,
     },
+    /// libFuzzer on every decoder and door; needs a nightly toolchain
+    Fuzz(fuzz::Options),
     /// Build a stripped binary, a tarball and its checksum in target/dist
     Dist,
 }
@@ -88,6 +91,7 @@ fn main() -> Result<()> {
         Task::Torture { what: Torture::Kill { cycles, seed } } => torture_kill(cycles, seed),
         Task::Torture { what: Torture::Door { small } } => load::door(small),
         Task::Torture { what: Torture::Load { minutes, connections, small } } => load::run(minutes, connections, small),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Dist => dist::run(),
     }
 }

@@ -20,6 +20,7 @@ use store::{Store, View, failpoint};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::{Answer, Cache, Flight, Identity, Key, Met, Turn, bytes_of, statement_key};
+use crate::distinct::Distinct;
 use crate::filter::SqlFilter;
 use crate::functions::CheckedIntegers;
 use crate::gapfill::Planner;
@@ -625,6 +626,7 @@ fn base_state(store: &Store, config: &EngineConfig) -> Result<SessionState, Erro
     context.register_expr_planner(Arc::new(CheckedIntegers))?;
     functions::register(&context);
     context.add_optimizer_rule(Arc::new(Lastpoint));
+    context.add_optimizer_rule(Arc::new(Distinct));
     Ok(SessionStateBuilder::new_from_existing(context.state()).with_query_planner(Arc::new(Planner)).build())
 }
 

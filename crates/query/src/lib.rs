@@ -10,6 +10,8 @@ pub mod cache;
 pub mod codec;
 /// Runs of continuous queries.
 pub mod continuous;
+/// The values of a tag from dictionaries.
+mod distinct;
 /// The engine: runtime, memory, one session a query.
 pub mod engine;
 /// Conditions over one table: which rows a delete means.

@@ -186,11 +186,28 @@ impl TableScan {
         Ok(chunks.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(c, _)| c).collect())
     }
 
-    fn record(&self, files: &[Arc<DataFile>], chunks: &[Arc<Chunk>]) {
+    /// Says what is read, to whom wants to know.
+    pub fn record(&self, files: &[Arc<DataFile>], chunks: &[Arc<Chunk>]) {
         if let Some(reads) = &self.reads {
             let bytes = files.iter().map(|f| f.bytes).sum();
             reads.add(self.table.info.id, rows_key(&self.table, files.iter(), chunks.iter()), bytes);
         }
+    }
+
+    /// Whether a column is text of which the rows tell all values: of a field that has versions they would tell too many.
+    pub fn is_text_of_rows(&self, column: usize) -> bool {
+        let column = &self.table.info.schema.columns()[column];
+        column.ty == ColumnType::Utf8 && (column.role == Role::Tag || !self.has_versions())
+    }
+
+    /// The id of a column.
+    pub fn column_id(&self, column: usize) -> u64 {
+        self.table.info.schema.columns()[column].id.0
+    }
+
+    /// A file as the store of objects knows it.
+    pub fn object_of(&self, file: &DataFile) -> Result<ObjectMeta> {
+        Ok(partitioned(&format!("{}{}", self.folder, file.path), file.bytes)?.object_meta)
     }
 
     /// The rows of `files` and of these hot chunks.

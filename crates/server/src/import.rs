@@ -1,4 +1,4 @@
-//! Files in: CSV, Parquet and line protocol, each in one commit.
+//! Files in: CSV, Parquet, line protocol and element sets, each in one commit.
 //!
 //! A file is first put on disk, without a name, so that it can be read more than once in bounded memory: CSV is read
 //! for its types and then for its rows, and an import begins again when a table changes under it.
@@ -13,6 +13,7 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State as Extract;
 use axum::http::{HeaderMap, header};
+use futures::future::BoxFuture;
 use futures::{Stream, StreamExt, TryStreamExt};
 use model::time::Precision;
 use model::{Batch, Code, ColumnType, DatabaseName, ItemName, Permission, TableMode, fold, limits};
@@ -22,7 +23,7 @@ use sha2::{Digest, Sha256};
 use store::import::ImportedTable;
 use store::jobs::{Asked, Handle};
 use wire::import::{ImportError, TimeFormat, csv, lines, parquet};
-use wire::inflate;
+use wire::{inflate, tle};
 
 use crate::auth::Caller;
 use crate::body::{Payload, broken};
@@ -31,11 +32,15 @@ use crate::extract::Params;
 use crate::jobs;
 use crate::state::{Shared, State, blocking, count};
 use crate::time::rfc3339;
+use crate::write;
 
 /// Bytes of an upload that are written in one go.
 const SPOOLED_BYTES: usize = 1 << 20;
 /// Bytes of an upload after which the disk is looked at again.
 const DISK_BYTES: u64 = 64 << 20;
+
+/// Bytes of element sets that are read at once: every object that is tracked is a hundredth of it.
+const TLE_BYTES: u64 = 64 << 20;
 
 /// What the routes have done since the start.
 #[derive(Debug, Default)]
@@ -67,45 +72,25 @@ pub struct Wanted {
     idempotent: bool,
 }
 
+/// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub enum Format {
     Csv,
     Parquet,
     Lines,
+    Tle,
 }
 
-/// `POST /api/v1/import/csv`
-pub async fn csv(
-    Extract(state): Extract<Shared>,
-    caller: Caller,
-    Params(wanted): Params<Wanted>,
-    headers: HeaderMap,
-    body: Payload,
-) -> Result<Json<Value>, ApiError> {
-    import(&state, caller, wanted, &headers, body, Format::Csv).await
+/// `POST /api/v1/import/csv`, `/parquet`, `/lp` and `/tle`
+pub fn file(
+    format: Format,
+) -> impl Fn(Extract<Shared>, Caller, Params<Wanted>, HeaderMap, Payload) -> BoxFuture<'static, Answer> + Clone {
+    move |Extract(state), caller, Params(wanted), headers, body| {
+        Box::pin(async move { import(&state, caller, wanted, &headers, body, format).await })
+    }
 }
 
-/// `POST /api/v1/import/parquet`
-pub async fn parquet(
-    Extract(state): Extract<Shared>,
-    caller: Caller,
-    Params(wanted): Params<Wanted>,
-    headers: HeaderMap,
-    body: Payload,
-) -> Result<Json<Value>, ApiError> {
-    import(&state, caller, wanted, &headers, body, Format::Parquet).await
-}
-
-/// `POST /api/v1/import/lp`
-pub async fn lines(
-    Extract(state): Extract<Shared>,
-    caller: Caller,
-    Params(wanted): Params<Wanted>,
-    headers: HeaderMap,
-    body: Payload,
-) -> Result<Json<Value>, ApiError> {
-    import(&state, caller, wanted, &headers, body, Format::Lines).await
-}
+type Answer = Result<Json<Value>, ApiError>;
 
 /// `GET /api/v1/import/stats`
 pub async fn stats(Extract(state): Extract<Shared>) -> Json<Value> {
@@ -126,7 +111,7 @@ async fn import(
     headers: &HeaderMap,
     body: Payload,
     format: Format,
-) -> Result<Json<Value>, ApiError> {
+) -> Answer {
     let began = Instant::now();
     let plan = Plan::of(wanted, headers, format)?;
     if let Some(measurement) = &plan.measurement {
@@ -165,8 +150,10 @@ async fn import(
     };
     let owned = Arc::clone(state);
     let (id, task) = jobs::begin(state, &asked, move |job| {
-        let (tables, columns) = plan.run(&owned, &caller, &upload, job, name)?;
-        Ok(plan.result(&tables, &columns, began))
+        let done = plan.run(&owned, &caller, &upload, job, name)?;
+        let mut result = plan.result(&done.tables, &done.columns, began);
+        done.told.into_iter().for_each(|(field, value)| result[field] = value);
+        Ok(result)
     })?;
     let mut result = task.await.map_err(|e| ApiError::new(Code::Internal, e.to_string()))??;
     count(&state.imports.rows, result["rows_imported"].as_u64().unwrap_or(0));
@@ -196,7 +183,9 @@ impl Plan {
         let named = named
             .or(wanted.db.as_deref())
             .ok_or_else(|| bad("the database is missing: name it in x-arc-database or db".into()))?;
+        let orbits = (format == Format::Tle).then(|| write::orbits(headers)).transpose()?;
         let named_table = wanted.measurement.as_deref().filter(|m| !m.is_empty());
+        let named_table = named_table.or(orbits.as_ref().map(ItemName::as_str));
         if named_table.is_none() && format != Format::Lines {
             return Err(bad("\"measurement\" is missing: name the measurement that the rows go to".into()));
         }
@@ -237,6 +226,7 @@ impl Plan {
             Format::Csv => "csv",
             Format::Parquet => "parquet",
             Format::Lines => "lp",
+            Format::Tle => "tle",
         }
     }
 
@@ -258,6 +248,7 @@ impl Plan {
                 result["precision"] =
                     if self.wanted.precision.is_empty() { "ns" } else { &self.wanted.precision }.into();
             }
+            Format::Tle => result["measurement"] = self.measurement.as_ref().map(ItemName::as_str).into(),
             _ => {
                 result["measurement"] = self.measurement.as_ref().map(ItemName::as_str).into();
                 result["columns"] = columns.into();
@@ -274,7 +265,7 @@ impl Plan {
         upload: &Upload,
         job: &Handle,
         name: Option<String>,
-    ) -> Result<(Vec<ImportedTable>, Vec<String>), ApiError> {
+    ) -> Result<Done, ApiError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -292,9 +283,9 @@ impl Plan {
         upload: &Upload,
         job: &Handle,
         name: Option<&str>,
-    ) -> Result<(Vec<ImportedTable>, Vec<String>), ApiError> {
+    ) -> Result<Done, ApiError> {
         let read = AtomicU64::new(0);
-        let Source { pieces, columns, total } = self.source(state, upload, &read)?;
+        let Source { pieces, columns, total, told } = self.source(state, upload, &read)?;
         let mode = self.wanted.mode.unwrap_or(TableMode::Append);
         let mut import = state.store.import(self.database.clone(), mode);
         let mut rows = 0;
@@ -315,7 +306,7 @@ impl Plan {
             return Err(ApiError::new(Code::InvalidBody, "the file holds no row that is to be imported"));
         }
         job.step(total as usize, total as usize)?;
-        Ok((import.commit(job, name)?, columns))
+        Ok(Done { tables: import.commit(job, name)?, columns, told })
     }
 
     /// The rows of the file, as its format has them; `read` counts the bytes that were read of it.
@@ -343,17 +334,35 @@ impl Plan {
                 let names = named(&mut columns.names());
                 let pieces = csv::Pieces::open(input()?, columns, options, table).map_err(failed)?;
                 // once for the types, once for the rows
-                Ok(Source { pieces: Box::new(pieces), columns: names, total: upload.bytes * 2 })
+                Ok(Source { pieces: Box::new(pieces), columns: names, total: upload.bytes * 2, told: Vec::new() })
             }
             Format::Parquet => {
                 let options = parquet::Options { time_column, time_format, tags };
                 let pieces = parquet::Pieces::open(file()?, options, table).map_err(failed)?;
                 let (columns, total) = (named(&mut pieces.names()), pieces.rows());
-                Ok(Source { pieces: Box::new(pieces), columns, total })
+                Ok(Source { pieces: Box::new(pieces), columns, total, told: Vec::new() })
             }
             Format::Lines => {
                 let pieces = lines::Pieces::open(input()?, self.precision, state.clock.now_us());
-                Ok(Source { pieces: Box::new(pieces), columns: Vec::new(), total: upload.bytes })
+                Ok(Source { pieces: Box::new(pieces), columns: Vec::new(), total: upload.bytes, told: Vec::new() })
+            }
+            Format::Tle => {
+                let mut bytes = Vec::new();
+                let read = input()?.take(TLE_BYTES + 1).read_to_end(&mut bytes);
+                read.map_err(|e| failed(ImportError::Io(e)))?;
+                if bytes.len() as u64 > TLE_BYTES {
+                    let text = format!("the file has more than {} MiB of element sets; split it", TLE_BYTES >> 20);
+                    return Err(ApiError::new(Code::PayloadTooLarge, text));
+                }
+                let decoded = tle::decode(&bytes, table)?;
+                let warnings = decoded.errors.iter().map(|e| format!("line {}: {}", e.number, e.reason));
+                let told = [
+                    ("satellite_count", decoded.satellites.into()),
+                    ("entries_refused", decoded.bad.into()),
+                    ("parse_warnings", warnings.collect::<Vec<_>>().into()),
+                ];
+                let pieces = Box::new(std::iter::once(Ok(decoded.batches)));
+                Ok(Source { pieces, columns: Vec::new(), total: upload.bytes, told: told.into() })
             }
         }
     }
@@ -365,6 +374,15 @@ struct Source<'a> {
     columns: Vec<String>,
     /// What progress is counted to: bytes that are read, of Parquet rows.
     total: u64,
+    /// What the answer tells beside.
+    told: Vec<(&'static str, Value)>,
+}
+
+/// What an import did.
+struct Done {
+    tables: Vec<ImportedTable>,
+    columns: Vec<String>,
+    told: Vec<(&'static str, Value)>,
 }
 
 fn failed(error: ImportError) -> ApiError {

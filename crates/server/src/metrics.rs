@@ -292,6 +292,7 @@ fn counters_of_http(state: &State) -> Vec<Metric> {
         ("arc_msgpack_records_total", "Rows decoded from MessagePack.", read(&http.msgpack_rows)),
         ("arc_lineprotocol_records_total", "Lines of line protocol.", read(&http.lines)),
         ("tidewater_lineprotocol_bad_lines_total", "Lines that were not understood.", read(&http.bad_lines)),
+        ("tidewater_tle_records_total", "Element sets of satellites.", read(&http.orbits)),
         ("arc_auth_requests_total", "Requests that asked for a token.", read(&http.auth_requests)),
         ("arc_auth_cache_hits_total", "Tokens found in the cache.", tokens.hits as f64),
         ("arc_auth_cache_misses_total", "Tokens looked up.", tokens.misses as f64),

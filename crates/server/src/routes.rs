@@ -15,6 +15,7 @@ use tower_http::cors::{AllowOrigin, Any, Cors, CorsLayer};
 
 use crate::auth::{Gate, Needs};
 use crate::error::ApiError;
+use crate::import::Format;
 use crate::listen::watch;
 use crate::state::{Shared, count};
 use crate::{
@@ -158,18 +159,25 @@ fn table(state: Option<Shared>, metrics_public: bool) -> Table {
         .gives(204, "")
         .on(get(), "/api/v1/write/line-protocol/stats", TOKEN, "Show what line protocol brought", write::stats::lines)
         .on(get(), "/api/v1/write/line-protocol/health", TOKEN, "Show that line protocol is read", write::stats::line_health)
+        .on(post(), "/api/v1/write/tle", WRITE, "Write two-line element sets of satellites", write::tle)
+        .payload("text/plain")
+        .gives(204, "")
+        .on(get(), "/api/v1/write/tle/stats", TOKEN, "Show what element sets brought", write::stats::orbits)
         .on(get(), "/api/v1/write/msgpack/stats", TOKEN, "Show what MessagePack brought", write::stats::msgpack)
         .on(get(), "/api/v1/write/msgpack/spec", TOKEN, "Describe the MessagePack that is read", write::stats::msgpack_spec)
         // importing
-        .on(post(), "/api/v1/import/csv", WRITE, "Import a CSV file in one commit", import::csv)
+        .on(post(), "/api/v1/import/csv", WRITE, "Import a CSV file in one commit", import::file(Format::Csv))
         .payload(FILES)
         .params(CSV_PARAMS)
-        .on(post(), "/api/v1/import/parquet", WRITE, "Import a Parquet file in one commit", import::parquet)
+        .on(post(), "/api/v1/import/parquet", WRITE, "Import a Parquet file in one commit", import::file(Format::Parquet))
         .payload(FILES)
         .params("db: string, measurement: string, time_column: string, time_format: string, tags: string, mode: string, idempotent: boolean")
-        .on(post(), "/api/v1/import/lp", WRITE, "Import a file of line protocol in one commit", import::lines)
+        .on(post(), "/api/v1/import/lp", WRITE, "Import a file of line protocol in one commit", import::file(Format::Lines))
         .payload(FILES)
         .params("db: string, measurement: string, precision: string, mode: string, idempotent: boolean")
+        .on(post(), "/api/v1/import/tle", WRITE, "Import a file of element sets in one commit", import::file(Format::Tle))
+        .payload(FILES)
+        .params("db: string, measurement: string, mode: string, idempotent: boolean")
         .on(get(), "/api/v1/import/stats", TOKEN, "Show what imports brought", import::stats)
         // querying
         .on(post(), "/api/v1/query", READ, "Query with SQL, answered as JSON or as `format` or `Accept` say", query::any)

@@ -117,6 +117,8 @@ pub struct HttpCounters {
     pub lines: AtomicU64,
     pub line_bytes: AtomicU64,
     pub bad_lines: AtomicU64,
+    /// Element sets of satellites.
+    pub orbits: AtomicU64,
     pub query_requests: AtomicU64,
     pub query_errors: AtomicU64,
     pub query_rows: AtomicU64,

@@ -5,11 +5,11 @@ use axum::extract::State as Extract;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use model::time::Precision;
-use model::{Code, DatabaseName, Permission, Stage, TableMode, limits};
+use model::{Code, DatabaseName, ItemName, Permission, Stage, TableMode, limits};
 use serde_json::{Value, json};
 use store::idempotency::Remembered;
 use store::{Durability, Outcome, RefusedRow, Resolution, WriteRequest};
-use wire::{ItemError, inflate, line_protocol, msgpack};
+use wire::{ItemError, inflate, line_protocol, msgpack, tle};
 
 use crate::auth::Caller;
 use crate::body::Payload;
@@ -93,6 +93,23 @@ pub async fn influx_v3(
         .await
 }
 
+/// `POST /api/v1/write/tle`: orbits of satellites.
+pub async fn tle(
+    Extract(state): Extract<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Payload,
+) -> Result<Response, ApiError> {
+    let (database, table) = (database(&headers, None)?, orbits(&headers)?);
+    answer(&state, write(&state, &caller, &headers, body, database, Dialect::Tle { table: table.as_str() }).await)
+}
+
+/// Where orbits go: the header, else Arc's `satellite_tle`.
+pub fn orbits(headers: &HeaderMap) -> Result<ItemName, ApiError> {
+    let named = headers.get("x-arc-measurement").map(|v| v.to_str().unwrap_or("\u{7f}")).filter(|m| !m.is_empty());
+    Ok(ItemName::new("measurement", named.unwrap_or("satellite_tle"))?)
+}
+
 /// Line protocol by any route: what differs is where the database stands, the unit of time, the mode.
 async fn lines(
     state: &State,
@@ -130,9 +147,10 @@ pub async fn flush(Extract(state): Extract<Shared>) -> Result<Response, ApiError
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Dialect {
+enum Dialect<'a> {
     Msgpack,
     LineProtocol { precision: Precision, mode: TableMode },
+    Tle { table: &'a str },
 }
 
 /// What a client sent, decoded.
@@ -181,7 +199,7 @@ async fn write(
     headers: &HeaderMap,
     body: Payload,
     database: DatabaseName,
-    dialect: Dialect,
+    dialect: Dialect<'_>,
 ) -> Result<Written, ApiError> {
     count(&state.counters.write_requests, 1);
     let durability = durability(headers)?;
@@ -221,6 +239,7 @@ async fn write(
     let (mode, partial) = match dialect {
         Dialect::Msgpack => (TableMode::Append, false),
         Dialect::LineProtocol { mode, .. } => (mode, true),
+        Dialect::Tle { .. } => (TableMode::Append, true),
     };
     let Decoded { batches, errors, bad } = decoded;
     for batch in &batches {
@@ -250,7 +269,7 @@ impl Written {
     }
 }
 
-fn decode(state: &State, body: &[u8], encoding: Option<&str>, dialect: Dialect) -> Result<Decoded, ApiError> {
+fn decode(state: &State, body: &[u8], encoding: Option<&str>, dialect: Dialect<'_>) -> Result<Decoded, ApiError> {
     let plain = inflate::inflate(body, encoding, state.config().max_payload_bytes)?;
     let now_us = state.clock.now_us();
     match dialect {
@@ -266,6 +285,14 @@ fn decode(state: &State, body: &[u8], encoding: Option<&str>, dialect: Dialect) 
             count(&state.counters.bad_lines, decoded.bad as u64);
             if decoded.lines == 0 {
                 return Err(ApiError::new(Code::InvalidBody, "the body holds no line with a point"));
+            }
+            Ok(Decoded { batches: decoded.batches, errors: decoded.errors, bad: decoded.bad })
+        }
+        Dialect::Tle { table } => {
+            let decoded = tle::decode(&plain, table)?;
+            count(&state.counters.orbits, (decoded.entries - decoded.bad) as u64);
+            if decoded.entries == 0 {
+                return Err(ApiError::new(Code::InvalidBody, "the body holds no two-line element set"));
             }
             Ok(Decoded { batches: decoded.batches, errors: decoded.errors, bad: decoded.bad })
         }

@@ -21,6 +21,8 @@ enum Format {
     Parquet,
     /// Line protocol
     Lp,
+    /// Two-line element sets of satellites
+    Tle,
 }
 
 #[derive(Debug, Args)]
@@ -33,7 +35,7 @@ pub struct Options {
     /// Where rows of CSV and Parquet go [default: the name of the file]; of line protocol the only one that is taken
     #[arg(long)]
     measurement: Option<String>,
-    /// What the files are [default: by their names: .csv, .tsv, .parquet, .lp, with .gz or .zst behind]
+    /// What the files are [default: by their names: .csv, .tsv, .parquet, .lp, .tle, with .gz or .zst behind]
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Columns that are tags, with commas between
@@ -148,7 +150,7 @@ fn sources(options: &Options) -> Result<Vec<Source>> {
             let before = found.len();
             folder(path, options, &mut found)?;
             if found.len() == before {
-                bail!("{named} holds no file whose name says what it is: .csv, .tsv, .parquet, .lp");
+                bail!("{named} holds no file whose name says what it is: .csv, .tsv, .parquet, .lp, .tle");
             }
         } else if named.contains('*') && !path.exists() {
             pattern(path, options, &mut found)?;
@@ -214,6 +216,7 @@ fn format_of(path: &Path) -> Option<Format> {
         "csv" | "tsv" => Some(Format::Csv),
         "parquet" => Some(Format::Parquet),
         "lp" | "line" => Some(Format::Lp),
+        "tle" => Some(Format::Tle),
         _ => None,
     }
 }
@@ -229,10 +232,12 @@ fn send(options: &Options, source: &Source, bar: &ProgressBar) -> Result<Value> 
         Format::Csv => ("csv", vec![("delimiter", delimiter.to_owned()), ("skip_rows", options.skip_rows.to_string())]),
         Format::Parquet => ("parquet", Vec::new()),
         Format::Lp => ("lp", vec![("precision", options.precision.clone())]),
+        Format::Tle => ("tle", Vec::new()),
     };
-    let measurement = measurement.or((source.format != Format::Lp).then_some(stem));
+    let has_columns = matches!(source.format, Format::Csv | Format::Parquet);
+    let measurement = measurement.or(has_columns.then_some(stem));
     params.extend(measurement.map(|m| ("measurement", m.to_owned())));
-    if source.format != Format::Lp {
+    if has_columns {
         let columns =
             [("tags", &options.tags), ("time_column", &options.time_column), ("time_format", &options.time_format)];
         params.extend(columns.map(|(name, value)| (name, value.clone())));

@@ -16,6 +16,8 @@ pub mod line_protocol;
 pub mod msgpack;
 /// Rows of several tables while they are decoded.
 mod rows;
+/// Two-line element sets of satellites.
+pub mod tle;
 
 mod error;
 

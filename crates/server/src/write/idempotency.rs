@@ -16,7 +16,7 @@ pub fn key(
     caller: &Caller,
     headers: &HeaderMap,
     database: &DatabaseName,
-    dialect: Dialect,
+    dialect: Dialect<'_>,
     body: &[u8],
 ) -> Result<Option<IdempotencyKey>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
@@ -27,6 +27,7 @@ pub fn key(
     let route = match dialect {
         Dialect::Msgpack => "msgpack".to_owned(),
         Dialect::LineProtocol { mode, .. } => format!("lines {mode:?}"),
+        Dialect::Tle { table } => format!("orbits {}", model::fold(table)),
     };
     let token = caller.id.unwrap_or_default().to_le_bytes();
     let hash = |parts: &[&[u8]]| -> [u8; 32] {

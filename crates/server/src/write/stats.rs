@@ -36,6 +36,15 @@ pub async fn line_health() -> Json<Value> {
     Json(json!({"status": "healthy", "service": "line_protocol_writer"}))
 }
 
+/// `GET /api/v1/write/tle/stats`
+pub async fn orbits(Extract(state): Extract<Shared>) -> Json<Value> {
+    let (requests, errors) = state.counters.routes.totals(|path| path == "/api/v1/write/tle");
+    let records = of(&state.counters.orbits);
+    Json(
+        json!({"status": "ok", "stats": {"total_requests": requests, "total_records": records, "total_errors": errors}}),
+    )
+}
+
 /// `GET /api/v1/write/msgpack/stats`
 pub async fn msgpack(Extract(state): Extract<Shared>) -> Json<Value> {
     let (requests, errors) = state.counters.routes.totals(|path| path == MSGPACK);

@@ -389,3 +389,62 @@ fn the_command_line_imports_files_and_folders_and_what_it_exports_comes_back_equ
     assert!(fine, "{said}");
     assert_eq!(std::fs::read_to_string(out.join("one.csv")).expect("a file"), "host,usage\na,0.5\nb,1.5\n");
 }
+
+/// The space station as CelesTrak's documentation has it, and a second object whose second line is broken on demand.
+fn orbits(is_broken: bool) -> String {
+    let second = if is_broken {
+        "2 25544  51.6416 247.4627 0006703 130.5360 325.0288 15.72125391563538"
+    } else {
+        "2 25544  51.6416 247.4627 0006703 130.5360 325.0288 15.72125391563537"
+    };
+    let first = "1 25544U 98067A   08264.51782528 -.00002182  00000-0 -11606-4 0  2927";
+    let good = "2 25544  51.6416 247.4627 0006703 130.5360 325.0288 15.72125391563537";
+    format!("ISS (ZARYA)\n{first}\n{good}\n{first}\n{second}\n")
+}
+
+#[test]
+fn orbits_are_written_and_imported_and_a_broken_entry_is_named() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let write = |body: &[u8], headers: &[(&str, &str)]| server.send("POST", "/api/v1/write/tle", headers, body);
+    assert_eq!(write(orbits(false).as_bytes(), &[]).status, 204);
+    let seen = server.rows(
+        "SELECT object_name, norad_id, orbit_type, round(period_min, 2) AS p, time FROM satellite_tle ORDER BY object_name",
+    );
+    let at = "2008-09-20T12:25:40.104192Z";
+    assert_eq!(seen, json!([["ISS (ZARYA)", "25544", "LEO", 91.6, at], ["NORAD 25544", "25544", "LEO", 91.6, at]]));
+    // packed, elsewhere; of two entries one is stored and one named
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(orbits(true).as_bytes()).expect("packed");
+    let there = [("x-arc-database", "space"), ("x-arc-measurement", "orbits")];
+    let partial = write(&packed.finish().expect("packed"), &there);
+    let told = partial.json();
+    assert_eq!(
+        (partial.status, &told["code"], &told["rows_stored"]),
+        (400, &json!("invalid_lines"), &json!(1)),
+        "{told}"
+    );
+    assert_eq!(told["lines"][0], json!({"line": 4, "error": "the checksum of line 2 is 8 and should be 7"}));
+    assert_eq!(server.rows("SELECT count(*) FROM space.orbits"), json!([[1]]));
+    assert_eq!((write(b"nothing of that\n", &[]).status, write(b"", &[]).status), (400, 400));
+    let stats = server.get("/api/v1/write/tle/stats").json();
+    assert_eq!((&stats["stats"]["total_records"], &stats["stats"]["total_errors"]), (&json!(3), &json!(3)), "{stats}");
+
+    let result = imported(&server, "/api/v1/import/tle?measurement=kept", orbits(true).as_bytes());
+    assert_eq!(
+        (&result["measurement"], &result["rows_imported"], &result["satellite_count"]),
+        (&json!("kept"), &json!(1), &json!(1))
+    );
+    assert_eq!(result["parse_warnings"], json!(["line 4: the checksum of line 2 is 8 and should be 7"]));
+    let none = import(&server, "/api/v1/import/tle", b"not an orbit\n");
+    assert_eq!(none.status, 400, "{}", String::from_utf8_lossy(&none.body));
+    assert_eq!(server.rows("SELECT count(*), count(DISTINCT norad_id) FROM kept"), json!([[1, 1]]));
+    let file = dir.path().join("stations.tle");
+    store::durable::write_file(&file, orbits(false).as_bytes(), 0o644).expect("written");
+    let (is_done, words) = tidewater(
+        &["import", file.to_str().expect("a plain path"), "--url", &server.url, "--token", TOKEN, "--database", "cli"],
+        &[],
+    );
+    assert!(is_done && words.starts_with("2 rows of 1 files"), "{words}");
+    assert_eq!(server.rows("SELECT count(*) FROM cli.satellite_tle"), json!([[2]]));
+}

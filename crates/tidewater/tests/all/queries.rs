@@ -532,3 +532,66 @@ fn t30_answers_are_utc_whatever_the_servers_zone() {
         assert_eq!(server.rows(&format!("SELECT count(*) FROM t WHERE time = '{literal}'")), json!([[1]]), "{literal}");
     }
 }
+
+#[test]
+fn the_values_of_a_tag_come_from_dictionaries_and_are_those_that_rows_have() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["compaction.enabled=false", "ingest.max_quiet_age_ms=86400000"]);
+    const HOUR_NS: i64 = 3_600_000_000_000;
+    const FROM_NS: i64 = 1_767_225_600_000_000_000;
+    // each hour has hosts of its own, and all come in one flush; some rows have no region
+    let line = |hour: i64, i: i64| {
+        let region = if i % 3 == 0 { String::new() } else { format!(",region=r{}", i % 3) };
+        format!("cpu,host=h{hour}-{}{region} v={i},note=\"n{}\" {}", i % 4, i % 5, FROM_NS + hour * HOUR_NS + i)
+    };
+    server.lines(&(0..3).flat_map(|h| (0..40).map(move |i| line(h, i))).collect::<Vec<_>>().join("\n"));
+    server.flush();
+    let plan = |sql: &str| server.rows(&format!("EXPLAIN {sql}")).to_string();
+    let hosts = |of: &[i64]| -> Vec<Value> {
+        of.iter().flat_map(|h| (0..4).map(move |i| json!([format!("h{h}-{i}")]))).collect()
+    };
+    let distinct = "SELECT DISTINCT host FROM cpu ORDER BY host";
+    for sql in [
+        distinct,
+        "SELECT host FROM cpu GROUP BY host ORDER BY host",
+        "SELECT DISTINCT h FROM (SELECT host AS h, v FROM cpu) x ORDER BY h",
+    ] {
+        assert!(!plan(sql).contains("parquet"), "{sql}: {}", plan(sql));
+        assert_eq!(server.rows(sql), Value::Array(hosts(&[0, 1, 2])), "{sql}");
+    }
+    for (sql, wanted) in [
+        ("SELECT count(DISTINCT host) FROM cpu", json!([[12]])),
+        ("SELECT count(DISTINCT region), count(DISTINCT note) FROM cpu", json!([[2, 5]])),
+        ("SELECT DISTINCT region FROM cpu ORDER BY region", json!([["r1"], ["r2"], [null]])),
+        ("SELECT count(DISTINCT note) FROM cpu", json!([[5]])),
+        ("SELECT DISTINCT host FROM cpu WHERE v = 0 AND time < '2026-01-01T01:00:00Z'", json!([["h0-0"]])),
+        ("SELECT count(*) FROM (SELECT DISTINCT host FROM cpu LIMIT 5)", json!([[5]])),
+        ("SELECT count(*) FROM (SELECT host FROM cpu GROUP BY host HAVING host LIKE 'h1%')", json!([[4]])),
+    ] {
+        assert_eq!(server.rows(sql), wanted, "{sql}");
+    }
+    // rows in memory, a column that came later, rows that are gone
+    server.lines(&format!("cpu,host=hot,zone=z v=1 {FROM_NS}"));
+    assert_eq!(server.rows("SELECT count(DISTINCT host) FROM cpu"), json!([[13]]));
+    assert_eq!(server.rows("SELECT DISTINCT zone FROM cpu ORDER BY zone"), json!([["z"], [null]]));
+    server.flush();
+    assert_eq!(server.rows("SELECT DISTINCT zone FROM cpu ORDER BY zone"), json!([["z"], [null]]));
+    let body = json!({"database": "default", "measurement": "cpu", "where": "host = 'h1-2' OR host = 'hot'"});
+    assert_eq!(server.send("POST", "/api/v1/delete", &[], body.to_string().as_bytes()).status, 200);
+    let mut left = hosts(&[0, 1, 2]);
+    left.remove(6);
+    assert_eq!(server.rows(distinct), Value::Array(left.clone()));
+    let merged = server.send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"");
+    assert_eq!(merged.status, 200, "{}", String::from_utf8_lossy(&merged.body));
+    assert_eq!(server.rows(distinct), Value::Array(left));
+    // more values than a dictionary holds: the rows are read
+    let many = |from: i64| -> String {
+        let line = |i: i64| format!("wide,id=a-rather-long-name-of-a-thing-{i:08} v={i} {}", FROM_NS + i);
+        (from..from + 30_000).map(line).collect::<Vec<_>>().join("\n")
+    };
+    (0..2).for_each(|i| server.lines(&many(i * 30_000)));
+    server.flush();
+    let all = "SELECT DISTINCT id FROM wide";
+    assert!(plan(all).contains("parquet"), "{}", plan(all));
+    assert_eq!(server.rows("SELECT count(DISTINCT id), count(DISTINCT left(id, 33)) FROM wide"), json!([[60_000, 1]]));
+}

@@ -71,7 +71,8 @@ def make(arc):
         "u16": pyarrow.array([i * 1000 for i in range(50)], pyarrow.uint16()),
         "u64": pyarrow.array([2**64 - 1 - i for i in range(50)], pyarrow.uint64()),
         "f32": pyarrow.array([i / 3 for i in range(50)], pyarrow.float32()),
-        "city": pyarrow.array(["Köln", "東京", None, "", "x"] * 10).dictionary_encode(),
+        # a dictionary with a value that no row has
+        "city": pyarrow.DictionaryArray.from_arrays(pyarrow.array([0, 1, None, 2, 3] * 10), ["Köln", "東京", "", "x", "nowhere"]),
     }
     write(arc, "iot", "small", FIRST, small, compression="none")
     # not to be used as they lie: nanoseconds, a date, decimals; empty tags
@@ -127,6 +128,7 @@ STATEMENTS = {
         "SELECT time, i8, u16, u64, f32, city FROM {t} ORDER BY time",
         "SELECT count(*) FROM {t} WHERE i8 > 3 AND f32 > 9.5 AND u16 < 49000 AND time < '2026-01-01T00:00:00.045Z'",
         "SELECT count(*), min(city), max(u64) FROM {t} WHERE city <> 'x'",
+        "SELECT DISTINCT city FROM {t} ORDER BY city",
     ),
     "iot.odd": ("SELECT count(*), min(time), sum(price) FROM {t}",),
     "iot.tagged": ("SELECT time, nullif(room, '') AS room, t FROM {t} ORDER BY time",),

@@ -189,6 +189,13 @@ part = b'--X\r\nContent-Disposition: form-data; name="file"; filename="chunk.lp.
 status, _, body = exchange(["POST /api/v1/import/lp?precision=ns", f"Authorization: Bearer {token}", "x-arc-database: tsm", "Content-Type: multipart/form-data; boundary=X"], part, chunked=True)
 check("tsm2arc import", status, 200, (json.loads(body)["status"], json.loads(body)["result"]["rows_imported"]), ("ok", 5))
 
+tle = (b"ISS (ZARYA)\n1 25544U 98067A   08264.51782528 -.00002182  00000-0 -11606-4 0  2927\n"
+       b"2 25544  51.6416 247.4627 0006703 130.5360 325.0288 15.72125391563537\n")
+part = b'--X\r\nContent-Disposition: form-data; name="file"; filename="stations.tle"\r\nContent-Type: application/octet-stream\r\n\r\n' + tle + b"\r\n--X--\r\n"
+status, _, body = exchange(["POST /api/v1/import/tle", f"Authorization: Bearer {token}", "x-arc-database: tle", "x-arc-measurement: orbits", "Content-Type: multipart/form-data; boundary=X", "User-Agent: arcctl/0.1"], part, chunked=True)
+result = json.loads(body)["result"]
+check("arcctl import tle", status, 200, (result["measurement"], result["satellite_count"], result["rows_imported"]), ("orbits", 1, 1))
+
 # others knock without a token
 status, _, _ = exchange(["GET /settings", "User-Agent: questdb/1.0"])
 check("questdb settings", status, 401)
