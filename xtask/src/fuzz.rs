@@ -9,8 +9,19 @@ use clap::Args;
 
 use crate::{cargo, root, target};
 
-const TARGETS: [&str; 9] =
-    ["msgpack", "line_protocol", "csv", "parquet", "inflate", "record", "params", "sql", "condition"];
+const TARGETS: [&str; 11] = [
+    "msgpack",
+    "line_protocol",
+    "tle",
+    "csv",
+    "parquet",
+    "inflate",
+    "record",
+    "params",
+    "schedule",
+    "sql",
+    "condition",
+];
 /// Those that need the query engine.
 const OF_QUERY: [&str; 2] = ["sql", "condition"];
 /// What cargo-fuzz hands to rustc: coverage by blocks and comparisons, and the address sanitizer.

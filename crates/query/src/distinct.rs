@@ -21,6 +21,7 @@ use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::{TableType, provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableProviderFilterPushDown, TableScan as Scan};
 use datafusion::optimizer::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
@@ -129,20 +130,10 @@ impl TableProvider for DistinctScan {
         }
         let (files, hot) = (self.table.prune(None)?, self.table.hot_chunks(None)?);
         self.table.record(&files, &hot);
-        let url = ObjectStoreUrl::parse(STORE_URL)?;
-        let store = state.runtime_env().object_store(&url)?;
-        let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let id = self.table.column_id(self.column);
-        let looked = stream::iter(files.iter().cloned()).map(|file| {
-            let (store, cache) = (Arc::clone(&store), Arc::clone(&cache));
-            let meta = self.table.object_of(&file);
-            async move {
-                let meta = meta?;
-                let reader = DFParquetMetadata::new(store.as_ref(), &meta).with_file_metadata_cache(Some(cache));
-                let metadata = reader.fetch_metadata().await?;
-                let values = dictionaries(store.as_ref(), &meta, &metadata, id).await?;
-                Ok::<_, DataFusionError>((file, values))
-            }
+        let runtime = state.runtime_env();
+        let looked = stream::iter(files.iter().cloned()).map(|file| async move {
+            let values = values_of(runtime, &self.table, &file, self.column).await?;
+            Ok::<_, DataFusionError>((file, values))
         });
         let mut looked = looked.buffered(AT_ONCE);
         let (mut values, mut bytes, mut rest) = (HashSet::new(), 0, Vec::<Arc<DataFile>>::new());
@@ -177,7 +168,24 @@ impl TableProvider for DistinctScan {
     }
 }
 
-/// The values of a column by its dictionaries; none where they do not tell all.
+/// The values that a column of text has in a file, by its dictionaries; none where they do not tell all.
+///
+/// # Errors
+/// The file cannot be read.
+pub async fn values_of(
+    runtime: &RuntimeEnv,
+    table: &TableScan,
+    file: &DataFile,
+    column: usize,
+) -> Result<Option<HashSet<Option<String>>>> {
+    let store = runtime.object_store(&ObjectStoreUrl::parse(STORE_URL)?)?;
+    let cache = runtime.cache_manager.get_file_metadata_cache();
+    let meta = table.object_of(file)?;
+    let reader = DFParquetMetadata::new(store.as_ref(), &meta).with_file_metadata_cache(Some(cache));
+    let metadata = reader.fetch_metadata().await?;
+    dictionaries(store.as_ref(), &meta, &metadata, table.column_id(column)).await
+}
+
 async fn dictionaries(
     store: &dyn ObjectStore,
     file: &ObjectMeta,

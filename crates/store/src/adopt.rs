@@ -28,7 +28,7 @@ use crate::file::{self, NewDataFile};
 use crate::flush::table_folder;
 use crate::jobs::Handle;
 use crate::store::Store;
-use crate::{Resolution, WriteRequest, failpoint};
+use crate::{Resolution, WriteRequest, failpoint, random};
 
 /// Uncompressed bytes of a file at most: what is not in a table's order is sorted in memory once, when it is merged.
 const LARGEST_BYTES: u64 = 256 << 20;
@@ -449,8 +449,8 @@ fn bring(
     let others = foreign.columns.iter().map(|c| Ok((c.name.clone(), column(&c.name)?)));
     let names: Vec<(String, ColumnId)> =
         [Ok((TIME.to_owned(), time_column))].into_iter().chain(others).collect::<Result<_>>()?;
-    let name = file::fresh_name(&interval_of(foreign.time).folder(), model::Lsn(0));
-    let path = format!("{name}.parquet");
+    // thousands of them may lie in one folder: a short name could come twice
+    let path = format!("{}{}.parquet", interval_of(foreign.time).folder(), random::uuid());
     let target = folder.join(&path);
     durable::create_folders(target.parent().unwrap_or(folder))?;
     let source = fs::canonicalize(&foreign.path).map_err(Error::io("cannot find", &foreign.path))?;

@@ -28,6 +28,9 @@ enum When {
     Cron(Box<Cron>, Tz),
 }
 
+/// Years in which cron expressions are due.
+const YEARS: &str = "1970-2199";
+
 impl Schedule {
     /// So many microseconds from one start to the next.
     pub fn every(us: i64) -> Self {
@@ -49,8 +52,9 @@ impl Schedule {
             return refuse(format!("timezone {zone:?} is unknown; use a name such as UTC or Europe/Berlin"));
         };
         let text = text.trim();
-        let when = match text.starts_with('@') || text.split_whitespace().count() >= 5 {
-            true => match Cron::from_str(text) {
+        let fields = text.split_whitespace().count();
+        let when = match text.starts_with('@') || (5..=6).contains(&fields) {
+            true => match Cron::from_str(&within_years(text)) {
                 Ok(cron) => When::Cron(Box::new(cron), zone),
                 Err(error) => return refuse(format!("schedule {text:?} is no cron expression: {error}")),
             },
@@ -89,6 +93,16 @@ impl Schedule {
     }
 }
 
+/// A cron expression of five or six fields with seconds and years: a day that never comes, such as 31 February, is looked
+/// for in these years and not in the next three thousand. Anything else is left for the parser to refuse or know.
+fn within_years(text: &str) -> String {
+    match text.split_whitespace().count() {
+        5 => format!("0 {text} {YEARS}"),
+        6 => format!("{text} {YEARS}"),
+        _ => text.to_owned(),
+    }
+}
+
 /// A number that looks like chance: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
 fn scattered(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -123,6 +137,17 @@ mod tests {
             let schedule = Schedule::parse(text, zone, 0).unwrap();
             assert_eq!(schedule.next_us(at(after), 1), Some(at(wanted)), "{text} {zone} after {after}");
         }
+    }
+
+    #[test]
+    fn days_that_never_come_are_refused() {
+        for text in
+            ["0 0 31 2 *", "0 0 30 2 *", "0 0 31 2,4,6,9,11 *", ",0 3 * 0 0-6", "0 0 31 2 * *", "0 0 0 1 1 * 2030"]
+        {
+            assert!(Schedule::parse(text, "UTC", 0).is_err(), "{text}");
+        }
+        let leap = Schedule::parse("0 0 29 2 *", "UTC", 0).unwrap();
+        assert_eq!(leap.next_us(at("2096-03-01T00:00:00Z"), 1), Some(at("2104-02-29T00:00:00Z")));
     }
 
     #[test]

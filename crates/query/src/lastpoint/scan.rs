@@ -1,8 +1,9 @@
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{RecordBatch, StringViewArray};
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
@@ -34,6 +35,7 @@ use store::view::DataFile;
 use tokio::task::JoinSet;
 
 use super::latest::{Latest, Question, true_rows};
+use crate::distinct::values_of;
 use crate::provider::TableScan;
 
 /// A table of which a query asks only for the latest rows of each series.
@@ -374,6 +376,21 @@ impl LatestExec {
         Ok(Read::Rows(Box::new(found)))
     }
 
+    /// The values of a single key of text that a file has, if its dictionaries tell them.
+    async fn key_values(&self, file: &DataFile, context: &TaskContext) -> Result<Option<RecordBatch>> {
+        let [key] = self.key_columns[..self.key_count] else { return Ok(None) };
+        if !self.table.is_text_of_rows(key) {
+            return Ok(None);
+        }
+        let values = values_of(&context.runtime_env(), &self.table, file, key).await?;
+        let schema = Arc::new(self.table.schema().project(&[key])?);
+        let batch = |values: HashSet<Option<String>>| {
+            let column: StringViewArray = values.into_iter().collect();
+            RecordBatch::try_new(schema, vec![Arc::new(column)])
+        };
+        Ok(values.map(batch).transpose()?)
+    }
+
     /// Of a file in two parts both are looked at: what the newer one has is known.
     async fn has_new_series(
         &self,
@@ -381,6 +398,13 @@ impl LatestExec {
         known: &Mutex<Latest>,
         context: &Arc<TaskContext>,
     ) -> Result<bool> {
+        if let Some(values) = self.key_values(file, context).await? {
+            let is_new = known.lock().has_new_group(&values)?;
+            // what is new may not pass the filter: then its rows tell
+            if !is_new || self.filter.is_none() {
+                return Ok(is_new);
+            }
+        }
         let keys: Vec<usize> = (0..self.key_count).collect();
         let mut batches = self.filtered(&Part::File(Arc::clone(file), None), &self.key_columns, context)?;
         while let Some(batch) = batches.try_next().await? {
