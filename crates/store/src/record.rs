@@ -274,10 +274,12 @@ fn primitive<T: ArrowPrimitiveType>(
 fn decode_strings(cursor: &mut Cursor<'_>, rows: usize, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
     let distinct = cursor.u32()? as usize;
     let bytes = cursor.u32()? as usize;
-    let mut offsets = Vec::with_capacity(distinct + 1);
-    offsets.push(0i32);
-    for _ in 0..distinct {
-        offsets.push(cursor.u32()? as i32);
+    // what a number promises is there before it is made room for
+    let ends = cursor.take(distinct.saturating_mul(4))?.chunks_exact(4);
+    let ends = ends.map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let offsets: Vec<i32> = [0].into_iter().chain(ends).collect();
+    if !offsets.is_sorted() {
+        return Err(Error::Log("the texts of a record do not follow one another".into()));
     }
     let text = Buffer::from(cursor.take(bytes)?);
     let values = StringArray::try_new(OffsetBuffer::new(offsets.into()), text, None)?;

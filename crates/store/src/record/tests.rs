@@ -73,3 +73,21 @@ proptest! {
         prop_assert!(decode(&body[..body.len() - cut.min(body.len())]).is_err());
     }
 }
+
+/// A record whose checksum holds and whose numbers are wrong is an error: no number makes room for more than there is.
+#[test]
+fn no_number_of_a_record_is_believed() {
+    let rows: Vec<Row> = (0..40).map(|i| (i, Some(format!("t{i}")), Some(0.5), None)).collect();
+    let body = encode(&[part(&rows)], None);
+    let before = decode(&body).unwrap().0[0].rows;
+    assert_eq!(before, 40);
+    for at in 0..body.len() - 4 {
+        for number in [u32::MAX, 0x4000_0001, 0x8000_0000, 41] {
+            let mut broken = body.clone();
+            broken[at..at + 4].copy_from_slice(&number.to_le_bytes());
+            if let Ok((parts, _)) = decode(&broken) {
+                assert!(parts.iter().all(|p| p.rows <= body.len()), "{number} at {at}");
+            }
+        }
+    }
+}
