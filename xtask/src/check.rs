@@ -32,6 +32,7 @@ fn all() -> Result<()> {
     ladder()?;
     duplicates()?;
     documents()?;
+    crate::torture::check()?;
     figures()
 }
 

@@ -32,19 +32,20 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
 #[derive(Debug, Args)]
 pub struct Options {
     /// Targets [default: all]
-    targets: Vec<String>,
+    pub targets: Vec<String>,
     /// Executions of each
     #[arg(long, default_value_t = 2_000_000)]
-    runs: u64,
+    pub runs: u64,
     /// Seconds of each at most
     #[arg(long, default_value_t = 3_600)]
-    seconds: u64,
+    pub seconds: u64,
     #[arg(long, default_value_t = 1)]
-    seed: u32,
+    pub seed: u32,
 }
 
-/// Builds and runs targets, prints a row of a table for each, and fails when one found something.
-pub fn run(options: &Options) -> Result<()> {
+/// Builds and runs targets, prints a row of a table for each, and fails when one found something; the executions of
+/// each.
+pub fn run(options: &Options) -> Result<Vec<String>> {
     let toolchains = Command::new("rustup").args(["toolchain", "list"]).output().context("rustup is needed")?;
     let has_nightly = String::from_utf8_lossy(&toolchains.stdout).lines().any(|line| line.starts_with("nightly"));
     ensure!(has_nightly, "libFuzzer needs a nightly toolchain: rustup toolchain install nightly");
@@ -57,7 +58,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let place = target().join("fuzz");
     println!("| target | executions | seconds | a second | covered edges | findings |\n|---|---|---|---|---|---|");
-    let mut found = Vec::new();
+    let (mut found, mut ran) = (Vec::new(), Vec::new());
     for name in wanted {
         let binary = build(name, &place)?;
         let corpus = place.join("corpus").join(name);
@@ -87,6 +88,7 @@ pub fn run(options: &Options) -> Result<()> {
             text.lines().find_map(|line| line.strip_prefix("Done ")?.split(" runs in ").nth(1)?.split(' ').next());
         let verdict = if output.status.success() { "0" } else { "1" };
         println!("| {name} | {executions} | {} | {rate} | {edges} | {verdict} |", seconds.unwrap_or("?"));
+        ran.push(format!("{name} {executions}"));
         if !output.status.success() {
             let shown: Vec<&str> = text.lines().rev().take(40).collect();
             eprintln!("{}", shown.into_iter().rev().collect::<Vec<_>>().join("\n"));
@@ -94,7 +96,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
     ensure!(found.is_empty(), "found: {}", found.join(", "));
-    Ok(())
+    Ok(ran)
 }
 
 fn build(name: &str, place: &std::path::Path) -> Result<PathBuf> {

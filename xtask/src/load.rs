@@ -135,8 +135,8 @@ pub fn door(small: bool) -> Result<()> {
     Ok(())
 }
 
-/// `cargo xtask torture load`: so many connections, seven writes to three queries, for some minutes.
-pub fn run(minutes: f64, connections: usize, small: bool) -> Result<()> {
+/// `cargo xtask torture load`: so many connections, seven writes to three queries, for some minutes; what was found.
+pub fn run(minutes: f64, connections: usize, small: bool) -> Result<String> {
     crate::run(crate::cargo().args(["build", "--release", "-p", "tidewater"]))?;
     let group = if small { Some(Small::new()?) } else { None };
     let prefix = group.as_ref().map(Small::prefix).unwrap_or_default();
@@ -185,24 +185,22 @@ pub fn run(minutes: f64, connections: usize, small: bool) -> Result<()> {
     let acknowledged: u64 = sent.iter().sum();
     let statuses = seen.statuses.into_inner().expect("no client panics");
     let (mut writes, mut queries) = (seen.write_us.into_inner().expect("no"), seen.query_us.into_inner().expect("no"));
-    println!(
-        "| {connections} connections, {elapsed:.0} s{} | |\n|---|---|",
-        if small { ", 512 MiB, one CPU" } else { "" }
-    );
-    println!(
-        "| writes acknowledged | {acknowledged} of {ROWS} rows, {:.0} rows/s, every row once |",
-        (acknowledged * ROWS) as f64 / elapsed
-    );
-    println!("| answers | {} |", statuses.iter().map(|(k, n)| format!("{k}: {n}")).collect::<Vec<_>>().join(", "));
-    println!("| connections lost | {lost} |");
-    for (what, times) in [("write", &mut writes), ("query", &mut queries), ("/health", &mut health_us)] {
-        println!("| {what} ms p50, p99 | {:.1}, {:.1} |", at(times, 0.5) / 1e3, at(times, 0.99) / 1e3);
-    }
-    println!("| RSS at most | {most_mib} MiB of a budget of {} MiB |", budget >> 20);
+    let answers = statuses.iter().map(|(what, n)| format!("{what}: {n}")).collect::<Vec<_>>().join(", ");
     let faults = statuses.keys().filter(|k| k.contains(" 5") && !k.ends_with(" 503")).count();
-    ensure!(faults == 0, "a fault that is not 503");
+    ensure!(faults == 0, "a fault that is not 503: {answers}");
     ensure!(most_mib << 20 <= budget / 10 * 11, "{most_mib} MiB are more than the budget and a tenth");
-    Ok(())
+    let mut figure = format!(
+        "{connections} connections, {elapsed:.0} s{}: {acknowledged} writes of {ROWS} rows acknowledged ({:.0} rows/s), every row once; \
+         answers {answers}; {lost} connections lost; RSS at most {most_mib} MiB of {} MiB",
+        if small { ", 512 MiB, one CPU" } else { "" },
+        (acknowledged * ROWS) as f64 / elapsed,
+        budget >> 20
+    );
+    for (what, times) in [("write", &mut writes), ("query", &mut queries), ("/health", &mut health_us)] {
+        figure += &format!("; {what} p50 {:.1} ms, p99 {:.1} ms", at(times, 0.5) / 1e3, at(times, 0.99) / 1e3);
+    }
+    println!("{figure}");
+    Ok(figure)
 }
 
 /// Every acknowledged write is there once and whole: the number of each client's rows and two sums over the numbers of

@@ -12,6 +12,7 @@ mod fuzz;
 mod http;
 mod life;
 mod load;
+mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,42 +46,12 @@ enum Task {
         #[command(subcommand)]
         what: bench::What,
     },
-    /// Try a promise for longer than the tests do
-    Torture {
-        #[command(subcommand)]
-        what: Torture,
-    },
+    /// Try a promise for longer than the tests do, and write docs/guarantees.md
+    Torture(torture::Options),
     /// libFuzzer on every decoder and door; needs a nightly toolchain
     Fuzz(fuzz::Options),
     /// Build a stripped binary, a tarball and its checksum in target/dist
     Dist,
-}
-
-#[derive(Debug, Subcommand)]
-enum Torture {
-    /// kill -9 at random moments and at every phase of a row's way
-    Kill {
-        #[arg(long, default_value_t = 200)]
-        cycles: u32,
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-    },
-    /// Slow, half-open, oversize and malformed requests
-    Door {
-        /// In a control group of 512 MiB, on one CPU (needs root)
-        #[arg(long)]
-        small: bool,
-    },
-    /// Many connections that write and query at once
-    Load {
-        #[arg(long, default_value_t = 1.0)]
-        minutes: f64,
-        #[arg(long, default_value_t = 1_000)]
-        connections: usize,
-        /// In a control group of 512 MiB, on one CPU (needs root)
-        #[arg(long)]
-        small: bool,
-    },
 }
 
 fn main() -> Result<()> {
@@ -88,10 +59,8 @@ fn main() -> Result<()> {
         Task::Test { filter } => test(filter.as_deref()),
         Task::Check => check::run(),
         Task::Bench { what } => bench::run(&what),
-        Task::Torture { what: Torture::Kill { cycles, seed } } => torture_kill(cycles, seed),
-        Task::Torture { what: Torture::Door { small } } => load::door(small),
-        Task::Torture { what: Torture::Load { minutes, connections, small } } => load::run(minutes, connections, small),
-        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Torture(options) => torture::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options).map(drop),
         Task::Dist => dist::run(),
     }
 }
@@ -145,13 +114,6 @@ fn test(filter: Option<&str>) -> Result<()> {
     if let Some(promtool) = promtool() {
         command.env("TW_TEST_PROMTOOL", promtool);
     }
-    run(&mut command)
-}
-
-fn torture_kill(cycles: u32, seed: u64) -> Result<()> {
-    let mut command = cargo_test();
-    command.args(["--test", "all", "--", "--nocapture", "t20_t22"]);
-    command.env("TW_KILL_CYCLES", cycles.to_string()).env("TW_SEED", seed.to_string());
     run(&mut command)
 }
 

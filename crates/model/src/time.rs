@@ -129,30 +129,29 @@ impl Precision {
         })
     }
 
-    /// The last instant of this unit at or before one; both in UTC microseconds.
-    pub fn floor(self, us: i64) -> i64 {
-        let unit = match self {
-            Precision::Auto | Precision::Nanosecond | Precision::Microsecond => return us,
+    /// Microseconds of the unit; one where it is shorter, or not known.
+    pub const fn unit_us(self) -> i64 {
+        match self {
+            Precision::Auto | Precision::Nanosecond | Precision::Microsecond => 1,
             Precision::Millisecond => 1_000,
             Precision::Second => 1_000_000,
             Precision::Minute => 60_000_000,
             Precision::Hour => HOUR_US,
-        };
-        us - us.rem_euclid(unit)
+        }
+    }
+
+    /// The last instant of this unit at or before one; both in UTC microseconds.
+    pub fn floor(self, us: i64) -> i64 {
+        us - us.rem_euclid(self.unit_us())
     }
 
     /// The instant that `value` names in this unit.
     #[inline]
     pub fn instant(self, value: i64) -> Result<Instant, TimeError> {
-        let scaled = |by: i64| value.checked_mul(by).ok_or(TimeError::Range(value));
         let (us, ns) = match self {
             Precision::Auto if value.unsigned_abs() < 10_000_000_000_000_000 => (by_magnitude(value)?, 0),
             Precision::Auto | Precision::Nanosecond => (value.div_euclid(1_000), value.rem_euclid(1_000) as i16),
-            Precision::Microsecond => (value, 0),
-            Precision::Millisecond => (scaled(1_000)?, 0),
-            Precision::Second => (scaled(1_000_000)?, 0),
-            Precision::Minute => (scaled(60_000_000)?, 0),
-            Precision::Hour => (scaled(HOUR_US)?, 0),
+            _ => (value.checked_mul(self.unit_us()).ok_or(TimeError::Range(value))?, 0),
         };
         Ok(Instant { us: check(us)?, ns })
     }

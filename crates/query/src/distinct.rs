@@ -14,19 +14,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use datafusion::arrow::array::{RecordBatch, StringViewArray};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Column;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
-use datafusion::datasource::{TableType, provider_as_source, source_as_provider};
+use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableProviderFilterPushDown, TableScan as Scan};
 use datafusion::optimizer::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::union::UnionExec;
-use datafusion::{arrow::datatypes::SchemaRef, common::Column};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use parquet::basic::Encoding;
@@ -36,7 +34,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 use store::view::DataFile;
 
-use crate::provider::{STORE_URL, TableScan};
+use crate::provider::{TableScan, table_of, union};
 
 /// Bytes of values that are held at most; a table of more is read as usual.
 const MOST_BYTES: usize = 64 << 20;
@@ -87,8 +85,7 @@ fn replaced(plan: &LogicalPlan, column: &Column) -> Result<Option<LogicalPlan>> 
 }
 
 fn replaced_table(scan: &Scan, column: &Column) -> Result<Option<LogicalPlan>> {
-    let Ok(provider) = source_as_provider(&scan.source) else { return Ok(None) };
-    let Ok(table) = Arc::downcast::<TableScan>(provider) else { return Ok(None) };
+    let Some(table) = table_of(scan) else { return Ok(None) };
     let Ok(at) = TableProvider::schema(table.as_ref()).index_of(&column.name) else { return Ok(None) };
     if scan.fetch.is_some() || !scan.filters.is_empty() || !table.is_text_of_rows(at) {
         return Ok(None);
@@ -130,9 +127,9 @@ impl TableProvider for DistinctScan {
         }
         let (files, hot) = (self.table.prune(None)?, self.table.hot_chunks(None)?);
         self.table.record(&files, &hot);
-        let runtime = state.runtime_env();
+        let partitions = state.config().target_partitions();
         let looked = stream::iter(files.iter().cloned()).map(|file| async move {
-            let values = values_of(runtime, &self.table, &file, self.column).await?;
+            let values = values_of(&self.table, &file, self.column).await?;
             Ok::<_, DataFusionError>((file, values))
         });
         let mut looked = looked.buffered(AT_ONCE);
@@ -147,7 +144,7 @@ impl TableProvider for DistinctScan {
                 bytes += if values.insert(value) { length + 32 } else { 0 };
             }
             if bytes > MOST_BYTES {
-                return self.table.rows_plan(&files, &hot, None, projection, limit, state.config().target_partitions());
+                return self.table.rows_plan(&files, &hot, None, projection, None, partitions);
             }
         }
         let mut plans = Vec::with_capacity(2);
@@ -158,13 +155,9 @@ impl TableProvider for DistinctScan {
             plans.push(MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None)? as Arc<dyn ExecutionPlan>);
         }
         if plans.is_empty() || !rest.is_empty() || !hot.is_empty() {
-            let partitions = state.config().target_partitions();
             plans.push(self.table.rows_plan(&rest, &hot, None, projection, None, partitions)?);
         }
-        match plans.len() {
-            1 => Ok(plans.remove(0)),
-            _ => UnionExec::try_new(plans),
-        }
+        union(plans)
     }
 }
 
@@ -173,14 +166,14 @@ impl TableProvider for DistinctScan {
 /// # Errors
 /// The file cannot be read.
 pub async fn values_of(
-    runtime: &RuntimeEnv,
     table: &TableScan,
-    file: &DataFile,
+    file: &Arc<DataFile>,
     column: usize,
 ) -> Result<Option<HashSet<Option<String>>>> {
-    let store = runtime.object_store(&ObjectStoreUrl::parse(STORE_URL)?)?;
-    let cache = runtime.cache_manager.get_file_metadata_cache();
+    let Some(files) = table.files() else { return Ok(None) };
     let meta = table.object_of(file)?;
+    let store = files.checked(std::iter::once((meta.location.clone(), Arc::clone(file))));
+    let cache = Arc::clone(&files.cache);
     let reader = DFParquetMetadata::new(store.as_ref(), &meta).with_file_metadata_cache(Some(cache));
     let metadata = reader.fetch_metadata().await?;
     dictionaries(store.as_ref(), &meta, &metadata, table.column_id(column)).await
@@ -194,7 +187,8 @@ async fn dictionaries(
 ) -> Result<Option<HashSet<Option<String>>>> {
     let schema = metadata.file_metadata().schema_descr();
     let is_it = |at: &usize| {
-        let info = schema.column(*at).self_type().get_basic_info().clone();
+        let column = schema.column(*at);
+        let info = column.self_type().get_basic_info();
         info.has_id() && u64::try_from(info.id()) == Ok(id)
     };
     let Some(at) = (0..schema.num_columns()).find(is_it) else {

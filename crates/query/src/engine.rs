@@ -7,6 +7,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::FunctionRegistry as _;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
@@ -20,6 +21,7 @@ use store::{Store, View, failpoint};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::{Answer, Cache, Flight, Identity, Key, Met, Turn, bytes_of, statement_key};
+use crate::checked::Files;
 use crate::distinct::Distinct;
 use crate::filter::SqlFilter;
 use crate::functions::CheckedIntegers;
@@ -127,9 +129,9 @@ impl Request {
         }
     }
 
-    fn scope(&self, view: Arc<View>, statement: Option<Key>) -> Arc<Scope> {
-        let (database, access) = (self.database.clone(), Arc::clone(&self.access));
-        Arc::new(Scope { view, database, mode: self.mode, access, statement, reads: Arc::default() })
+    fn scope(&self, view: Arc<View>, statement: Option<Key>, files: &Arc<Files>) -> Arc<Scope> {
+        let (database, access, files) = (self.database.clone(), Arc::clone(&self.access), Arc::clone(files));
+        Arc::new(Scope { view, database, mode: self.mode, access, statement, reads: Arc::default(), files })
     }
 
     fn key(&self, parsed: &Parsed) -> Option<Key> {
@@ -150,6 +152,7 @@ pub struct Engine {
     bounds: RwLock<Bounds>,
     runtime: Option<tokio::runtime::Runtime>,
     base: SessionState,
+    files: Arc<Files>,
     memory: Arc<Common>,
     pool: Arc<Pool>,
     registry: Arc<Registry>,
@@ -237,11 +240,6 @@ impl QueryStream {
         self.live.query.seen()
     }
 
-    /// Rows that left files and memory so far.
-    pub fn scanned_rows(&self) -> u64 {
-        self.live.plan.as_ref().map_or(0, rows_read)
-    }
-
     /// Counts rows on their way out.
     fn passed(&mut self, batch: RecordBatch) -> Result<RecordBatch, Error> {
         self.live.query.add_rows(batch.num_rows());
@@ -325,12 +323,29 @@ impl Engine {
             .build()
             .map_err(|e| Error::Internal(format!("cannot start the query threads: {e}")))?;
         let base = base_state(&store, &config)?;
+        let environment = base.runtime_env();
+        let files = Arc::new(Files {
+            store: environment.object_store(ObjectStoreUrl::parse(STORE_URL)?)?,
+            cache: environment.cache_manager.get_file_metadata_cache(),
+        });
         let memory = Common::new(config.memory_bytes, config.slots);
         let pool = Arc::new(Pool::new(config.slots, config.queue));
         let cache = Arc::new(Cache::new(config.cache_bytes, config.cache_result_bytes));
         let (bounds, registry) = (RwLock::new(config.bounds), Arc::default());
         let scratches = Scratches::new(config.temp_folder.clone(), config.temp_bytes);
-        Ok(Self { store, config, bounds, runtime: Some(runtime), base, memory, pool, registry, cache, scratches })
+        Ok(Self {
+            store,
+            config,
+            bounds,
+            runtime: Some(runtime),
+            base,
+            files,
+            memory,
+            pool,
+            registry,
+            cache,
+            scratches,
+        })
     }
 
     /// Bounds of the queries that come from now on.
@@ -487,7 +502,7 @@ impl Engine {
             let snapshot = view.snapshot;
             let memory = self.memory.query();
             live.memory = Some(Arc::clone(&memory));
-            let scope = request.scope(view, statement);
+            let scope = request.scope(view, statement, &self.files);
             let state = self.session(&scope, memory);
             let (send, batches) = mpsc::channel(STREAM_BATCHES);
             let (reply, ready) = oneshot::channel();
@@ -546,7 +561,7 @@ impl Engine {
         mode: ReadMode,
     ) -> Result<(Arc<dyn ExecutionPlan>, Arc<datafusion::execution::TaskContext>), Error> {
         let request = Request { database: database.to_owned(), mode, ..Request::of_server(sql) };
-        let scope = request.scope(self.store.view(), None);
+        let scope = request.scope(self.store.view(), None, &self.files);
         let planned = answer(parse(&request.ask)?, self.session(&scope, self.memory.query()), &scope).await?;
         Ok((planned.plan, planned.context))
     }

@@ -20,6 +20,7 @@ use sqlparser::ast::Statement;
 use store::View;
 
 use crate::cache::{Identity, Key, Reads};
+use crate::checked::Files;
 use crate::engine::{CATALOG, ReadMode};
 use crate::lastpoint::LatestExec;
 use crate::provider::TableScan;
@@ -42,6 +43,7 @@ pub struct Scope {
     /// The key of a statement whose answer may be kept.
     pub statement: Option<Key>,
     pub reads: Arc<Reads>,
+    pub files: Arc<Files>,
 }
 
 impl Scope {
@@ -132,9 +134,12 @@ fn show_tables(state: &SessionState, scope: &Scope, database: &str) -> Result<Pl
     if !scope.access.sees(database) {
         return Err(Error::Forbidden { database: database.to_owned(), table: "*".into() });
     }
-    let Some(found) = view.database(database) else {
+    let found = view.database(database);
+    // the one that everybody has is made by its first row
+    if found.is_none() && !database.eq_ignore_ascii_case("default") {
         return Err(Error::TableNotFound { table: format!("{database}.*"), nearest: None });
-    };
+    }
+    let (name, path) = found.map_or(("", ""), |found| (&*found.name, &*found.path));
     let tables = scope.tables_of(database);
     let text = |f: &dyn Fn(&store::view::Table) -> String| -> ArrayRef {
         Arc::new(tables.iter().map(|t| Some(f(t))).collect::<StringArray>())
@@ -149,9 +154,9 @@ fn show_tables(state: &SessionState, scope: &Scope, database: &str) -> Result<Pl
     table(
         state,
         vec![
-            ("database", text(&|_| found.name.to_string())),
+            ("database", text(&|_| name.to_owned())),
             ("table_name", text(&|t| t.info.name.to_string())),
-            ("storage_path", text(&|t| format!("{}{}", found.path, t.info.path))),
+            ("storage_path", text(&|t| format!("{path}{}", t.info.path))),
             ("file_count", files),
             ("total_size_mb", sizes),
         ],
@@ -456,8 +461,9 @@ impl SchemaProvider for DatabaseSchema {
             .check(&self.database.name, name)
             .map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
         let folder = format!("{}{}", self.database.path, table.info.path);
-        let (with_hot, reads) = (self.scope.mode == ReadMode::Newest, Arc::clone(&self.scope.reads));
-        let scan = TableScan::recorded(Arc::clone(table), folder, with_hot, reads);
+        let with_hot = self.scope.mode == ReadMode::Newest;
+        let (reads, files) = (Arc::clone(&self.scope.reads), Arc::clone(&self.scope.files));
+        let scan = TableScan::recorded(Arc::clone(table), folder, with_hot, reads, files);
         Ok(Some(Arc::new(scan)))
     }
 

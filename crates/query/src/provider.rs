@@ -13,14 +13,14 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ColumnStatistics, DFSchema, ScalarValue, Statistics};
-use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::{TableType, source_as_provider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableScan as LogicalScan};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
@@ -37,6 +37,7 @@ use store::view::{DataFile, Table};
 
 use crate::adapter::ByFieldId;
 use crate::cache::{Reads, rows_key};
+use crate::checked::Files;
 use crate::hot::HotExec;
 use crate::points::{PointOrder, PointsExec};
 
@@ -51,14 +52,14 @@ pub struct TableScan {
     folder: String,
     schema: SchemaRef,
     with_hot: bool,
-    /// Where scans say what they read.
-    reads: Option<Arc<Reads>>,
+    /// Where scans say what they read, and what reads files; none: only the table's shape is asked for.
+    reading: Option<(Arc<Reads>, Arc<Files>)>,
 }
 
 impl TableScan {
     /// As [`TableScan::new`], for a plan whose answer may be kept.
-    pub fn recorded(table: Arc<Table>, folder: String, with_hot: bool, reads: Arc<Reads>) -> Self {
-        Self { reads: Some(reads), ..Self::new(table, folder, with_hot) }
+    pub fn recorded(table: Arc<Table>, folder: String, with_hot: bool, reads: Arc<Reads>, files: Arc<Files>) -> Self {
+        Self { reading: Some((reads, files)), ..Self::new(table, folder, with_hot) }
     }
 
     pub fn new(table: Arc<Table>, folder: String, with_hot: bool) -> Self {
@@ -72,7 +73,7 @@ impl TableScan {
                 Field::new(fold(&c.name), engine_type(c.ty), true).with_metadata(id)
             })
             .collect();
-        Self { table, folder, schema: Arc::new(Schema::new(fields)), with_hot, reads: None }
+        Self { table, folder, schema: Arc::new(Schema::new(fields)), with_hot, reading: None }
     }
 
     /// The files that may hold rows for which `predicate` is true, by the catalog's bounds.
@@ -157,11 +158,7 @@ impl TableScan {
             let output = output.iter().filter_map(position).collect();
             inputs.push(Arc::new(PointsExec::try_new(order, groups, output, partitions)?));
         }
-        match inputs.len() {
-            0 => self.empty_plan(projection),
-            1 => Ok(inputs.remove(0)),
-            _ => UnionExec::try_new(inputs),
-        }
+        if inputs.is_empty() { self.empty_plan(projection) } else { union(inputs) }
     }
 
     /// Whether a file stands in the order of points. A tag that its sort key lacks may have been a field
@@ -188,7 +185,7 @@ impl TableScan {
 
     /// Says what is read, to whom wants to know.
     pub fn record(&self, files: &[Arc<DataFile>], chunks: &[Arc<Chunk>]) {
-        if let Some(reads) = &self.reads {
+        if let Some((reads, _)) = &self.reading {
             let bytes = files.iter().map(|f| f.bytes).sum();
             reads.add(self.table.info.id, rows_key(&self.table, files.iter(), chunks.iter()), bytes);
         }
@@ -203,6 +200,11 @@ impl TableScan {
     /// The id of a column.
     pub fn column_id(&self, column: usize) -> u64 {
         self.table.info.schema.columns()[column].id.0
+    }
+
+    /// What reads files, their bytes compared with their checksums.
+    pub fn files(&self) -> Option<&Files> {
+        self.reading.as_ref().map(|(_, files)| files.as_ref())
     }
 
     /// A file as the store of objects knows it.
@@ -225,11 +227,7 @@ impl TableScan {
             inputs.push(self.file_plan(files, predicate, projection, limit, partitions)?);
         }
         inputs.extend(self.hot_plan(hot, projection)?);
-        match inputs.len() {
-            0 => self.empty_plan(projection),
-            1 => Ok(inputs.remove(0)),
-            _ => UnionExec::try_new(inputs),
-        }
+        if inputs.is_empty() { self.empty_plan(projection) } else { union(inputs) }
     }
 
     fn file_plan(
@@ -244,6 +242,11 @@ impl TableScan {
             ParquetSource::new(Arc::clone(&self.schema)).with_pushdown_filters(true).with_reorder_filters(true);
         if let Some(predicate) = predicate {
             source = source.with_predicate(predicate);
+        }
+        if let Some((_, reading)) = &self.reading {
+            let named = files.iter().map(|file| Ok((self.object_of(file)?.location, Arc::clone(file))));
+            source = source
+                .with_parquet_file_reader_factory(reading.readers(named.collect::<Result<Vec<_>>>()?.into_iter()));
         }
         let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); partitions.clamp(1, files.len().max(1))];
         let count = groups.len();
@@ -321,6 +324,16 @@ impl TableScan {
         let options = RecordBatchOptions::new().with_row_count(Some(chunk.rows));
         Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
     }
+}
+
+/// The rows of all plans, of which there is one at least.
+pub fn union(mut plans: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    if plans.len() == 1 { Ok(plans.remove(0)) } else { UnionExec::try_new(plans) }
+}
+
+/// The table that a node of a plan scans, if it is one of ours.
+pub fn table_of(scan: &LogicalScan) -> Option<Arc<TableScan>> {
+    Arc::downcast(source_as_provider(&scan.source).ok()?).ok()
 }
 
 /// A file by the path it has: names are percent-encoded already, once.

@@ -271,7 +271,7 @@ impl Answer {
             total_ms,
             planner_ms: ms(seen.plan_us),
             execution_ms: (total_ms - ms(seen.wait_us) - ms(seen.plan_us)).max(0.0),
-            rows_scanned: self.stream.scanned_rows(),
+            rows_scanned: seen.rows_read,
             latency_ms: ms(seen.first_us),
         }
     }

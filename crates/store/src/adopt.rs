@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,15 +19,16 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row, params};
 use serde_json::Value;
 
+use crate::blocks::Sums;
 use crate::catalog::{Aside, Job, Lake, Replacement, ReplacementKind};
 use crate::compact::interval_of;
-use crate::durable::{self, NewFile};
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::file::{self, NewDataFile};
 use crate::flush::table_folder;
 use crate::jobs::Handle;
 use crate::store::Store;
-use crate::{Resolution, WriteRequest, failpoint, random};
+use crate::{WriteRequest, failpoint, random};
 
 /// Uncompressed bytes of a file at most: what is not in a table's order is sorted in memory once, when it is merged.
 const LARGEST_BYTES: u64 = 256 << 20;
@@ -284,19 +284,11 @@ impl Store {
             origin: Vec::new(),
         };
         let (mode, batches) = (TableMode::Append, vec![batch]);
-        let mut request =
+        let request =
             WriteRequest { database: database.clone(), mode, batches, partial: false, durability: None, key: None };
-        for _ in 0..model::limits::RESOLVE_ATTEMPTS {
-            match self.resolve(&mut request, &mut Vec::new())? {
-                Resolution::Ready(resolved) => {
-                    let table = resolved.epochs.first().map(|(table, _)| *table);
-                    return table.ok_or_else(|| Error::Inconsistent("a table was made and is not there".into()));
-                }
-                Resolution::Needs(wants) => self.define(database, wants)?,
-                Resolution::Widens { table, column } => self.widen(table, &column)?,
-            }
-        }
-        Err(Error::Churn(table.to_string()))
+        let resolved = self.resolve_fully(request)?;
+        let table = resolved.epochs.first().map(|(table, _)| *table);
+        table.ok_or_else(|| Error::Inconsistent("a table was made and is not there".into()))
     }
 
     /// What files were adopted by a table before, by [`source`].
@@ -454,35 +446,23 @@ fn bring(
     let target = folder.join(&path);
     durable::create_folders(target.parent().unwrap_or(folder))?;
     let source = fs::canonicalize(&foreign.path).map_err(Error::io("cannot find", &foreign.path))?;
-    let mut output = match way {
-        Way::Link => {
-            fs::hard_link(&source, &target)
-                .map_err(Error::io("cannot link (copy it, or adopt it in place)", &source))?;
-            None
-        }
-        Way::InPlace => {
-            std::os::unix::fs::symlink(&source, &target).map_err(Error::io("cannot link", &source))?;
-            None
-        }
-        Way::Copy => Some(NewFile::create(target.clone(), 0o640)?),
-    };
+    match way {
+        Way::Link => fs::hard_link(&source, &target)
+            .map_err(Error::io("cannot link (copy it, or adopt it in place)", &source))?,
+        Way::InPlace => std::os::unix::fs::symlink(&source, &target).map_err(Error::io("cannot link", &source))?,
+        Way::Copy => {}
+    }
     brought.push(target.clone());
-    let (mut bytes, mut crc32c) = (0, 0);
-    file::each_block(&source, |block| {
-        bytes += block.len() as u64;
-        crc32c = crc32c::crc32c_append(crc32c, block);
-        match &mut output {
-            Some(output) => output.write_all(block).map_err(Error::io("cannot write", &target)),
-            None => Ok(()),
+    let Sums { bytes, crc32c, blocks } = match way {
+        Way::Copy => file::copy(&source, &target, |_| Ok(()))?,
+        Way::Link | Way::InPlace => {
+            // whoever wrote it may not have synced it
+            durable::sync_data(&File::open(&source).map_err(Error::io("cannot open", &source))?, &source)?;
+            file::checksum(&source)?
         }
-    })?;
+    };
     if bytes != foreign.bytes {
         return Err(Error::Damaged(format!("{} changes while it is adopted", source.display())));
-    }
-    match output {
-        Some(output) => output.commit()?,
-        // whoever wrote it may not have synced it
-        None => durable::sync_data(&File::open(&source).map_err(Error::io("cannot open", &source))?, &source)?,
     }
     Ok(NewDataFile {
         path,
@@ -490,6 +470,7 @@ fn bring(
         bytes,
         footer_bytes: foreign.footer_bytes,
         crc32c,
+        blocks,
         time_min: foreign.time.0,
         time_max: foreign.time.1,
         time_column,

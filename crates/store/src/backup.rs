@@ -19,7 +19,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -29,10 +28,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::Store;
-use crate::durable::{self, NewFile};
+use crate::blocks::Sums;
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::file::{checksum, each_block};
+use crate::file::{self, checksum, each_block};
 use crate::jobs::Handle;
 
 mod restore;
@@ -273,18 +273,11 @@ fn link(source: &Path, target: &Path) -> bool {
 
 /// Copies a data file and compares it with its checksum.
 pub(crate) fn copy_part(file: &Part, source: &Path, target: &Path) -> Result<()> {
-    let mut output = NewFile::create(target.to_owned(), 0o640)?;
-    let (mut crc, mut bytes) = (0, 0);
-    each_block(source, |block| {
-        crc = crc32c::crc32c_append(crc, block);
-        bytes += block.len() as u64;
-        output.write_all(block).map_err(Error::io("cannot write", target))
-    })?;
-    check_part(file, source, (bytes, crc))?;
-    output.commit()
+    file::copy(source, target, |found| check_part(file, source, found)).map(drop)
 }
 
-pub(crate) fn check_part(file: &Part, path: &Path, (bytes, crc): (u64, u32)) -> Result<()> {
+pub(crate) fn check_part(file: &Part, path: &Path, found: &Sums) -> Result<()> {
+    let (bytes, crc) = (found.bytes, found.crc32c);
     if (bytes, crc) == (file.bytes, file.crc32c) {
         return Ok(());
     }
@@ -438,7 +431,7 @@ pub fn verify(folder: &Path, progress: &Progress) -> Result<Manifest> {
     }
     for file in &manifest.files {
         let path = folder.join("data").join(&file.path);
-        check_part(file, &path, checksum(&path)?)?;
+        check_part(file, &path, &checksum(&path)?)?;
         progress.passed(file);
     }
     Ok(manifest)

@@ -43,8 +43,8 @@ pub enum Tier {
 
 /// The narrowest interval that holds both instants.
 pub(crate) fn interval_of((from, to): (i64, i64)) -> Interval {
-    let widths = Tier::ALL.into_iter().map(|tier| (tier.interval(from), tier.interval(to)));
-    widths.into_iter().find(|(a, b)| a == b).map_or(Interval::Any, |(interval, _)| interval)
+    let mut widths = Tier::ALL.into_iter().map(|tier| (tier.interval(from), tier.interval(to)));
+    widths.find(|(a, b)| a == b).map_or(Interval::Any, |(interval, _)| interval)
 }
 
 impl Tier {

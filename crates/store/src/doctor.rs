@@ -204,7 +204,7 @@ fn files(layout: &Layout, deep: bool, found: &mut Vec<Finding>) {
                 Err(format!("{} has {} bytes instead of {}", file.path, metadata.len(), file.bytes))
             }
             Ok(_) if deep => {
-                checksum(&path).and_then(|found| check_part(file, &path, found)).map_err(|e| e.to_string())
+                checksum(&path).and_then(|found| check_part(file, &path, &found)).map_err(|e| e.to_string())
             }
             Ok(_) => Ok(()),
             Err(error) => Err(format!("{}: {error}", file.path)),

@@ -91,6 +91,8 @@ impl Error {
             Error::DatabaseExists(_) => Code::DatabaseExists,
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Code::DiskFull,
             Error::Catalog(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Code::DiskFull,
+            Error::Parquet(e) if is_of_full_disk(e) => Code::DiskFull,
+            Error::Arrow(e) if is_of_full_disk(e) => Code::DiskFull,
             _ => Code::Internal,
         }
     }
@@ -99,6 +101,12 @@ impl Error {
     pub fn io<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
         move |source| Error::Io { what, path: path.to_owned(), source }
     }
+}
+
+/// Whether an error was, at its root, that the disk is full.
+fn is_of_full_disk(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|error| error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::StorageFull))
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,6 +1,6 @@
 //! Named places where a test may end the process or make work fail. `TIDEWATER_FAILPOINT=name` or
 //! `name:n` ends it the n-th time that place is reached; `name:n=error` and `name:n=panic` make the
-//! first n tries there fail, `name:n=hang` never end. Without the variable a hit is one relaxed load.
+//! first n tries there fail, `name:n=hang` never end; several are separated by commas. Without the variable a hit is one load.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,28 +21,36 @@ struct Armed {
     mode: Mode,
 }
 
-static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+static ARMED: OnceLock<Vec<Armed>> = OnceLock::new();
 
-fn armed() -> Option<&'static Armed> {
-    let armed = ARMED.get_or_init(|| {
-        let text = std::env::var("TIDEWATER_FAILPOINT").ok()?;
+fn armed() -> &'static [Armed] {
+    ARMED.get_or_init(|| {
+        let text = std::env::var("TIDEWATER_FAILPOINT").unwrap_or_default();
+        text.split(',').filter(|one| !one.is_empty()).map(Armed::new).collect()
+    })
+}
+
+impl Armed {
+    fn new(text: &str) -> Self {
         let (place, mode) = match text.rsplit_once('=') {
             Some((place, "error")) => (place, Mode::Error),
             Some((place, "panic")) => (place, Mode::Panic),
             Some((place, "hang")) => (place, Mode::Hang),
-            _ => (text.as_str(), Mode::Abort),
+            _ => (text, Mode::Abort),
         };
         let (name, n) = place.split_once(':').map_or((place, 1), |(a, n)| (a, n.parse().unwrap_or(1)));
-        Some(Armed { name: name.to_owned(), left: AtomicI64::new(n), mode })
-    });
-    armed.as_ref()
+        Armed { name: name.to_owned(), left: AtomicI64::new(n), mode }
+    }
+
+    /// Counts a try; the number that were left before it.
+    fn count(&self) -> i64 {
+        self.left.fetch_sub(1, Ordering::SeqCst)
+    }
 }
 
 /// Ends the process as kill -9 would, when the test asked for it here.
 pub fn hit(name: &'static str) {
-    if let Some(armed) = armed().filter(|a| a.mode == Mode::Abort && a.name == name)
-        && armed.left.fetch_sub(1, Ordering::SeqCst) == 1
-    {
+    if armed().iter().any(|a| a.mode == Mode::Abort && a.name == name && a.count() == 1) {
         std::process::abort();
     }
 }
@@ -50,7 +58,7 @@ pub fn hit(name: &'static str) {
 /// The mode that was asked for at `point.of`, as often as it was.
 fn asked(point: &'static str, of: &str) -> Option<&'static Armed> {
     let is_here = |a: &&Armed| a.name.strip_prefix(point).and_then(|n| n.strip_prefix('.')) == Some(of);
-    armed().filter(|a| a.mode != Mode::Abort).filter(is_here).filter(|a| a.left.fetch_sub(1, Ordering::SeqCst) > 0)
+    armed().iter().filter(|a| a.mode != Mode::Abort).filter(is_here).find(|a| a.count() > 0)
 }
 
 /// Fails, when the test asked for it at `point.of`.

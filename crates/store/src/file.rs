@@ -19,6 +19,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
+use crate::blocks::{Blocks, Summing, Sums};
 use crate::durable::{self, NewFile};
 use crate::error::{Error, Result};
 use crate::hot::HotColumn;
@@ -38,6 +39,7 @@ pub struct NewDataFile {
     pub bytes: u64,
     pub footer_bytes: u32,
     pub crc32c: u32,
+    pub blocks: Blocks,
     pub time_min: i64,
     pub time_max: i64,
     pub time_column: ColumnId,
@@ -72,7 +74,7 @@ pub fn write(
         output.write(&columns.take(from, slice)?)?;
         from += slice.len();
     }
-    let Durable { bytes, crc32c, footer_bytes } = output.finish()?;
+    let Durable { sums: Sums { bytes, crc32c, blocks }, footer_bytes } = output.finish()?;
     let times = sorted.time.as_primitive::<TimestampMicrosecondType>().values();
     let times = rows.rows.iter().map(|row| times[*row as usize]);
     let (time_min, time_max) = times.fold((i64::MAX, i64::MIN), |(lo, hi), t| (lo.min(t), hi.max(t)));
@@ -83,6 +85,7 @@ pub fn write(
         bytes,
         footer_bytes,
         crc32c,
+        blocks,
         time_min,
         time_max,
         time_column,
@@ -115,14 +118,31 @@ pub(crate) fn each_block(path: &Path, mut each: impl FnMut(&[u8]) -> Result<()>)
     }
 }
 
-/// Length and crc32c of a file as it lies on the disk.
-pub(crate) fn checksum(path: &Path) -> Result<(u64, u32)> {
-    let (mut bytes, mut crc) = (0, 0);
+/// What a file comes to as it lies on the disk.
+pub(crate) fn checksum(path: &Path) -> Result<Sums> {
+    let mut summing = Summing::default();
     each_block(path, |block| {
-        (bytes, crc) = (bytes + block.len() as u64, crc32c::crc32c_append(crc, block));
+        summing.add(block);
         Ok(())
     })?;
-    Ok((bytes, crc))
+    Ok(summing.finish())
+}
+
+/// Copies a file; what it comes to, which `check` hears before the copy gets its name.
+///
+/// # Errors
+/// It cannot be read or written, or `check` refuses it: no copy is left.
+pub(crate) fn copy(source: &Path, target: &Path, check: impl Fn(&Sums) -> Result<()>) -> Result<Sums> {
+    let mut output = NewFile::create(target.to_owned(), 0o640)?;
+    let mut summing = Summing::default();
+    each_block(source, |block| {
+        summing.add(block);
+        output.write_all(block).map_err(Error::io("cannot write", target))
+    })?;
+    let sums = summing.finish();
+    check(&sums)?;
+    output.commit()?;
+    Ok(sums)
 }
 
 /// A name, without `.parquet`, that no file has, below `folder`, which is empty or ends in `/`.
@@ -169,19 +189,18 @@ pub(crate) fn column_id(field: &Field, schema: &TableSchema) -> Option<ColumnId>
 
 /// A data file in the making; dropped unfinished, it leaves nothing.
 pub(crate) struct Output {
-    writer: ArrowWriter<Checked>,
+    writer: ArrowWriter<Summed>,
 }
 
 /// What is known of a file once it is durable.
 pub(crate) struct Durable {
-    pub bytes: u64,
-    pub crc32c: u32,
+    pub sums: Sums,
     pub footer_bytes: u32,
 }
 
 impl Output {
     pub fn create(target: PathBuf, schema: SchemaRef, compression: Compression) -> Result<Self> {
-        let output = Checked { inner: NewFile::create(target, 0o640)?, crc: 0, bytes: 0, tail: [0; 8] };
+        let output = Summed { inner: NewFile::create(target, 0o640)?, summing: Summing::default(), tail: [0; 8] };
         let properties = properties(&schema, compression);
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         Ok(Self { writer: ArrowWriter::try_new_with_options(output, schema, options)? })
@@ -193,9 +212,10 @@ impl Output {
 
     /// Writes the footer, syncs, gives the file its name.
     pub fn finish(self) -> Result<Durable> {
-        let Checked { inner, crc, bytes, tail } = self.writer.into_inner()?;
+        let Summed { inner, summing, tail } = self.writer.into_inner()?;
         inner.commit()?;
-        Ok(Durable { bytes, crc32c: crc, footer_bytes: u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]) })
+        let footer_bytes = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
+        Ok(Durable { sums: summing.finish(), footer_bytes })
     }
 }
 
@@ -304,21 +324,19 @@ fn properties(schema: &Schema, compression: Compression) -> WriterProperties {
     builder.build()
 }
 
-/// Counts and checksums what passes.
-struct Checked {
+/// Sums up what passes.
+struct Summed {
     inner: NewFile,
-    crc: u32,
-    bytes: u64,
+    summing: Summing,
     /// The last eight bytes: footer length and magic.
     tail: [u8; 8],
 }
 
-impl Write for Checked {
+impl Write for Summed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.inner.write(bytes)?;
         let written = &bytes[..n];
-        self.crc = crc32c::crc32c_append(self.crc, written);
-        self.bytes += n as u64;
+        self.summing.add(written);
         let kept = n.min(8);
         self.tail.rotate_left(kept);
         self.tail[8 - kept..].copy_from_slice(&written[n - kept..]);

@@ -50,7 +50,7 @@ impl Flusher {
         self.side = side;
     }
 
-    /// Flushes what is due at `now_us` and says below which LSN the log is no longer needed.
+    /// Flushes what is due at `now_us`, on the clock that nobody sets, and says below which LSN the log is no longer needed.
     pub fn run_once(&mut self, now_us: i64, committer: &Committer) -> Option<Lsn> {
         let due = self.due(now_us);
         let long_log = self.has_long_log();
@@ -135,7 +135,12 @@ impl Flusher {
         let mut waiting = Vec::new();
         for id in tables {
             let began = Instant::now();
-            match self.write(*id, now_us) {
+            let mut outcome = self.write(*id, now_us);
+            // with the reserve there may be room
+            if outcome.as_ref().is_err_and(|error| self.shared.give_up_ballast(error)) {
+                outcome = self.write(*id, now_us);
+            }
+            match outcome {
                 Ok(None) => self.succeed(*id),
                 Ok(Some(written)) => {
                     let (reply, answer) = sync_channel(1);

@@ -24,7 +24,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 
 /// Version of everything below the folder; a newer one is refused.
-pub const FORMAT_VERSION: u64 = 3;
+pub const FORMAT_VERSION: u64 = 4;
 
 /// Stands in a folder while a backup is restored into it.
 pub const RESTORING: &str = "RESTORING";

@@ -64,6 +64,8 @@ pub mod view;
 
 /// Disk space kept in reserve.
 mod ballast;
+/// Checksums of the blocks of data files.
+pub mod blocks;
 /// What is wrong with a folder.
 pub mod doctor;
 /// The vocabulary of durability: the door to files.

@@ -15,6 +15,7 @@ use model::{Column, ColumnId, TableMode, TableSchema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::basic::{Compression, ZstdLevel};
 
+use crate::blocks::Sums;
 use crate::error::{Error, Result};
 use crate::file::{self, Durable, NewDataFile, Output};
 use crate::points::{Points, whole_ns};
@@ -73,7 +74,7 @@ pub fn merge(
         facts.add(&layout, batch)?;
         output.write(batch)
     })?;
-    let Durable { bytes, crc32c, footer_bytes } = output.finish()?;
+    let Durable { sums: Sums { bytes, crc32c, blocks }, footer_bytes } = output.finish()?;
     debug_assert!(
         keep.is_some() || mode == TableMode::Last || facts.rows == inputs.iter().map(|f| f.rows).sum::<u64>(),
         "INV-1: a merge keeps every row"
@@ -84,6 +85,7 @@ pub fn merge(
         bytes,
         footer_bytes,
         crc32c,
+        blocks,
         time_min: facts.time.0,
         time_max: facts.time.1,
         time_column: layout.columns[layout.time].id,

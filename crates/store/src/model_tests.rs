@@ -1,5 +1,5 @@
 //! Random sequences of everything that changes rows, with crashes, against an in-memory reference.
-//! `TW_MODEL_CASES` says how many sequences; each runs on a folder of its own.
+//! `TW_AMOUNT` says how many sequences; each runs on a folder of its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -330,7 +330,7 @@ impl Tried {
 
 #[test]
 fn everything_that_changes_rows_equals_the_reference_after_each_step_and_restart() {
-    let cases = std::env::var("TW_MODEL_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES);
+    let cases = std::env::var("TW_AMOUNT").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES);
     let config = ProptestConfig { cases, max_shrink_iters: 200, ..ProptestConfig::default() };
     proptest!(config, |(ops in proptest::collection::vec(op(), 1..14))| {
         let mut tried = Tried::new();

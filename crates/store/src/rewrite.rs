@@ -113,7 +113,13 @@ impl Store {
         allow(deleted.rows)?;
         let Some(held) = held.filter(|_| !meant.is_empty()) else { return Ok(deleted) };
         let mut written: Vec<PathBuf> = Vec::new();
-        let outcome = self.replace(table, &folder, &meant, filter, job, held.token(), &mut written);
+        let mut outcome = self.replace(table, &folder, &meant, filter, job, held.token(), &mut written);
+        // what survives needs room before what goes makes some
+        if outcome.as_ref().is_err_and(|error| shared.give_up_ballast(error)) {
+            durable::discard(&written);
+            written.clear();
+            outcome = self.replace(table, &folder, &meant, filter, job, held.token(), &mut written);
+        }
         if outcome.is_err() {
             durable::discard(&written);
         }

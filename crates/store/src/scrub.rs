@@ -61,8 +61,8 @@ impl Scrub {
             let found = checksum(&path);
             Counters::add(&store.shared().counters.scrubbed_bytes, file.bytes);
             let fault = match found {
-                Ok((_, crc)) if crc == file.crc32c => continue,
-                Ok((_, crc)) => format!("its checksum is {crc:08x} and was {:08x}", file.crc32c),
+                Ok(sums) if sums.crc32c == file.crc32c => continue,
+                Ok(sums) => format!("its checksum is {:08x} and was {:08x}", sums.crc32c, file.crc32c),
                 Err(error) => error.to_string(),
             };
             store.shared().compaction.lock().quarantined.insert(file.id);

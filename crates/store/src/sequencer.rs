@@ -268,7 +268,7 @@ fn apply_groups(shared: &Shared, groups: &Receiver<Vec<Applied>>) {
         while let Ok(more) = groups.try_recv() {
             group.extend(more);
         }
-        let now = shared.clock.now_us();
+        let now_us = shared.clock.boot_us();
         let began = Instant::now();
         let mut touched = Vec::new();
         shared.publish(|view| {
@@ -289,7 +289,7 @@ fn apply_groups(shared: &Shared, groups: &Receiver<Vec<Applied>>) {
         {
             let mut hot = shared.hot_tables.lock();
             for table in touched {
-                hot.entry(table).or_insert(now);
+                hot.entry(table).or_insert(now_us);
             }
         }
         for Applied { lsn, pending } in group {

@@ -28,7 +28,7 @@ pub struct Shared {
     pub log_id: LogId,
     /// Bytes reserved for hot rows, requests on their way included.
     hot_bytes: AtomicUsize,
-    /// Tables with hot rows and when the oldest of them arrived.
+    /// Tables with hot rows and when the oldest of them arrived, on the clock that nobody sets (microseconds).
     pub hot_tables: Mutex<HashMap<TableId, i64>>,
     durable: Mutex<u64>,
     durable_moved: Condvar,
@@ -221,7 +221,7 @@ impl Shared {
     /// [`Error::DiskFull`] when less is free than `storage.min_free_bytes`; asked at most once a
     /// quarter of a second.
     pub fn check_disk(&self) -> Result<()> {
-        let now = self.clock.now_us();
+        let now = self.clock.boot_us();
         let mut cached = self.free_bytes.lock();
         if now.abs_diff(cached.0) > 250_000 {
             *cached = (now, crate::durable::free_bytes(&self.layout.root)?);

@@ -227,7 +227,7 @@ impl Store {
         let failed = {
             let mut flusher = self.flusher.lock();
             let flusher = flusher.as_mut().ok_or_else(|| self.unavailable())?;
-            let (needed, failed) = flusher.flush_all(self.shared.clock.now_us(), &self.committer);
+            let (needed, failed) = flusher.flush_all(self.shared.clock.boot_us(), &self.committer);
             self.shared.needed_lsn.store(needed.0, Ordering::Relaxed);
             failed
         };
@@ -247,7 +247,7 @@ impl Store {
         let _alone = self.shared.windows.write();
         let mut flusher = self.flusher.lock();
         let flusher = flusher.as_mut().ok_or_else(|| self.unavailable())?;
-        let (needed, failed) = flusher.flush_at_one_cut(self.shared.clock.now_us(), &self.committer);
+        let (needed, failed) = flusher.flush_at_one_cut(self.shared.clock.boot_us(), &self.committer);
         self.shared.needed_lsn.store(needed.0, Ordering::Relaxed);
         if !failed.is_empty() {
             return Err(not_flushed(failed.len()));
@@ -256,9 +256,9 @@ impl Store {
     }
 
     /// Flushes the tables that are due; what fails stays hot and logged and is tried again.
-    pub fn flush_due(&self, now_us: i64) {
+    pub fn flush_due(&self) {
         if let Some(flusher) = self.flusher.lock().as_mut()
-            && let Some(needed) = flusher.run_once(now_us, &self.committer)
+            && let Some(needed) = flusher.run_once(self.shared.clock.boot_us(), &self.committer)
         {
             self.shared.needed_lsn.store(needed.0, Ordering::Relaxed);
         }
@@ -408,7 +408,7 @@ impl Store {
         let (shared, committer) = (Arc::clone(&self.shared), Arc::clone(&self.committer));
         let (reply, answer) = sync_channel(1);
         std::thread::spawn(move || {
-            flusher.flush_all(shared.clock.now_us(), &committer);
+            flusher.flush_all(shared.clock.boot_us(), &committer);
             drop((flusher, committer));
             let _ = reply.send(());
         });
@@ -456,7 +456,7 @@ fn replay(
 ) -> Result<(Recovered, Recovered)> {
     let folder = shared.layout.log();
     let log_id = shared.log_id;
-    let now = shared.clock.now_us();
+    let (now_us, boot_us) = (shared.clock.now_us(), shared.clock.boot_us());
     // a record copied aside may stand in the main log as well
     let mut replayed: HashMap<TableId, Lsn> = HashMap::new();
     let mut each = |lsn: Lsn, body: &[u8]| {
@@ -465,7 +465,7 @@ fn replay(
         parts.retain(|p| replayed.get(&p.table).is_none_or(|last| *last < lsn));
         replayed.extend(parts.iter().map(|p| (p.table, lsn)));
         if let Some(key) = key {
-            keys.remember(key, now);
+            keys.remember(key, now_us);
         }
         Counters::add(&shared.counters.replayed_records, 1);
         shared.publish(|view| {
@@ -474,14 +474,14 @@ fn replay(
                 let table = part.table;
                 if apply_part(view, lsn, part, bytes).is_some() {
                     shared.hold(bytes);
-                    shared.hot_tables.lock().entry(table).or_insert(now);
+                    shared.hot_tables.lock().entry(table).or_insert(boot_us);
                 }
             }
             view.published = view.published.max(lsn);
         });
         if shared.hot_bytes() > shared.config.hot_budget_bytes / 2 {
             shared.set_durable(lsn.0);
-            flusher.flush_all(now, committer);
+            flusher.flush_all(boot_us, committer);
         }
         Ok(())
     };

@@ -46,11 +46,26 @@ pub struct Status {
     pub next_run_us: Option<i64>,
     pub duration_us: i64,
     every_us: i64,
+    /// When it runs next on the clock that nobody sets; `next_run_us` says the same for people.
+    due_us: Option<i64>,
+}
+
+/// One moment on both clocks, in microseconds.
+#[derive(Clone, Copy)]
+struct Moment {
+    wall_us: i64,
+    boot_us: i64,
+}
+
+impl Moment {
+    fn now(clock: &dyn Clock) -> Self {
+        Self { wall_us: clock.now_us(), boot_us: clock.boot_us() }
+    }
 }
 
 impl Status {
-    fn new(name: &'static str, every_us: i64, now_us: i64) -> Self {
-        Self {
+    fn new(name: &'static str, every_us: i64, now: Moment) -> Self {
+        let mut status = Self {
             name,
             is_running: false,
             runs: 0,
@@ -58,10 +73,18 @@ impl Status {
             consecutive_errors: 0,
             last_error: None,
             last_run_us: None,
-            next_run_us: (every_us > 0).then_some(now_us + every_us),
+            next_run_us: None,
             duration_us: 0,
             every_us,
-        }
+            due_us: None,
+        };
+        status.runs_in((every_us > 0).then_some(every_us), now);
+        status
+    }
+
+    fn runs_in(&mut self, pause_us: Option<i64>, now: Moment) {
+        self.next_run_us = pause_us.map(|pause| now.wall_us + pause);
+        self.due_us = pause_us.map(|pause| now.boot_us + pause);
     }
 
     /// `running`, `idle`, or `backoff` after a failure.
@@ -82,23 +105,19 @@ impl Status {
         self.runs > 0 && self.failures == self.runs
     }
 
-    fn is_due(&mut self, now_us: i64) -> bool {
-        let Some(next_us) = self.next_run_us else { return false };
-        // a clock that was set back must not put the task to sleep
-        let latest_us = now_us + self.every_us.max(MAX_BACKOFF_US);
-        self.next_run_us = Some(next_us.min(latest_us));
-        now_us >= next_us
+    fn is_due(&self, now: Moment) -> bool {
+        self.due_us.is_some_and(|due| now.boot_us >= due)
     }
 
-    fn ended(&mut self, outcome: std::result::Result<(), String>, began_us: i64, now_us: i64) {
+    fn ended(&mut self, outcome: std::result::Result<(), String>, began: Moment, now: Moment) {
         self.is_running = false;
         self.runs += 1;
-        self.last_run_us = Some(began_us);
-        self.duration_us = (now_us - began_us).max(0);
+        self.last_run_us = Some(began.wall_us);
+        self.duration_us = now.boot_us - began.boot_us;
         match outcome {
             Ok(()) => {
                 (self.consecutive_errors, self.last_error) = (0, None);
-                self.next_run_us = (self.every_us > 0).then_some(now_us + self.every_us);
+                self.runs_in((self.every_us > 0).then_some(self.every_us), now);
             }
             Err(error) => {
                 self.failures += 1;
@@ -106,7 +125,7 @@ impl Status {
                 let times = self.consecutive_errors;
                 tracing::error!(task = self.name, error, times, "a background task failed; it is tried again");
                 self.last_error = Some(error);
-                self.next_run_us = Some(now_us + jittered_us(self.backoff_us(), random::byte()));
+                self.runs_in(Some(jittered_us(self.backoff_us(), random::byte())), now);
             }
         }
     }
@@ -149,15 +168,16 @@ impl Supervisor {
         mut run_once: impl FnMut(i64) -> Result<()> + Send + 'static,
     ) -> Result<()> {
         let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&self.stop));
-        let status = Arc::new(Mutex::new(Status::new(name, every.as_micros() as i64, clock.now_us())));
+        let now = Moment::now(&*clock);
+        let status = Arc::new(Mutex::new(Status::new(name, every.as_micros() as i64, now)));
         let seen = Arc::clone(&status);
         let mut is_started = false;
         let run = move || {
             while stop.wait(TICK) {
-                let began_us = clock.now_us();
+                let began = Moment::now(&*clock);
                 {
                     let mut status = seen.lock();
-                    if !status.is_due(began_us) {
+                    if !status.is_due(began) {
                         continue;
                     }
                     status.is_running = true;
@@ -167,13 +187,13 @@ impl Supervisor {
                         failpoint::check("task.start", name)?;
                         is_started = true;
                     }
-                    run_once(began_us)
+                    run_once(began.wall_us)
                 }));
                 let outcome = match outcome {
                     Ok(outcome) => outcome.map_err(|error| error.to_string()),
                     Err(panic) => Err(words(&*panic)),
                 };
-                seen.lock().ended(outcome, began_us, clock.now_us());
+                seen.lock().ended(outcome, began, Moment::now(&*clock));
             }
         };
         let thread = std::thread::Builder::new()
@@ -243,6 +263,10 @@ mod tests {
 
     const START_US: i64 = 1_700_000_000_000_000;
 
+    fn at(us: i64) -> Moment {
+        Moment { wall_us: us, boot_us: us }
+    }
+
     fn until(what: &str, mut holds: impl FnMut() -> bool) {
         let began = Instant::now();
         while !holds() {
@@ -255,17 +279,17 @@ mod tests {
     fn pauses_after_failures_double_up_to_a_minute_and_end_with_a_success() {
         let pauses: Vec<i64> = (1..10).map(|n| backoff_us(n) / 1_000_000).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        let mut status = Status::new("t", 5_000_000, 0);
+        let mut status = Status::new("t", 5_000_000, at(0));
         let mut now = 0;
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
-            status.ended(Err("no".into()), now, now);
+            status.ended(Err("no".into()), at(now), at(now));
             let waits = status.next_run_us.unwrap() - now;
             assert!((pause * 900_000..=pause * 1_000_000).contains(&waits), "{waits} µs of {pause} s");
             assert_eq!((status.state(), status.backoff_us()), ("backoff", pause * 1_000_000));
             now += pause * 1_000_000;
         }
         assert!(status.never_worked());
-        status.ended(Ok(()), now, now + 7);
+        status.ended(Ok(()), at(now), at(now + 7));
         assert_eq!((status.consecutive_errors, status.last_error.clone(), status.state()), (0, None, "idle"));
         assert_eq!((status.next_run_us, status.duration_us), (Some(now + 5_000_007), 7));
         assert!(!status.never_worked());
@@ -276,20 +300,27 @@ mod tests {
         let pauses: Vec<i64> = (0..=u8::MAX).map(|n| jittered_us(60_000_000, n)).collect();
         assert_eq!((pauses[0], pauses[255]), (60_000_000, 54_000_000));
         assert!(pauses.is_sorted_by(|a, b| a > b), "each number is a pause of its own");
-        let mut status = Status::new("t", 1_000_000, 0);
+        let mut status = Status::new("t", 1_000_000, at(0));
         let mut seen = std::collections::BTreeSet::new();
         for _ in 0..100 {
-            status.ended(Err("no".into()), 0, 0);
+            status.ended(Err("no".into()), at(0), at(0));
             seen.insert(status.next_run_us);
         }
         assert!(seen.len() > 20, "{} pauses", seen.len());
     }
 
     #[test]
-    fn a_clock_that_is_set_back_puts_no_task_to_sleep() {
-        let mut status = Status::new("t", 1_000_000, 86_400_000_000);
-        assert!(!status.is_due(0));
-        assert!(status.is_due(MAX_BACKOFF_US));
+    fn whoever_sets_the_clock_neither_puts_a_task_to_sleep_nor_wakes_it() {
+        const DECADE_US: i64 = 315_576_000_000_000;
+        let clock = ManualClock::at(START_US);
+        let status = Status::new("t", 1_000_000, Moment::now(&clock));
+        for jump_us in [-DECADE_US, 2 * DECADE_US] {
+            clock.jump_us(jump_us);
+            assert!(!status.is_due(Moment::now(&clock)));
+        }
+        clock.jump_us(-DECADE_US);
+        clock.advance_us(1_000_000);
+        assert!(status.is_due(Moment::now(&clock)));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use imbl::{HashMap, OrdMap, Vector};
 use model::{ColumnId, ColumnType, DatabaseId, Lsn, TableId, TableMode, TableSchema, fold};
 
+use crate::blocks::Blocks;
 use crate::hot::Hot;
 
 /// A database of the catalog.
@@ -55,6 +56,8 @@ pub struct DataFile {
     pub rows: u64,
     pub bytes: u64,
     pub crc32c: u32,
+    /// None of a file of a format that had none.
+    pub blocks: Option<Blocks>,
     pub lsn_min: Lsn,
     pub lsn_max: Lsn,
     /// Key-disjoint files made by one merge share it.

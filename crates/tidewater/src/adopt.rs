@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use model::{Clock as _, DatabaseName, ItemName, SystemClock, TableId, TableMode, fold};
 use serde_json::{Map, Value, json};
 use store::adopt::{self, Foreign, ForeignColumn, Way};
@@ -19,6 +19,7 @@ use store::{Store, StoreConfig};
 use wire::import::{TimeFormat, parquet};
 
 use crate::client::Server;
+use crate::progress;
 
 /// Memory for the rows of a stopped folder's log and of files that are written anew.
 const HOT_BYTES: usize = 512 << 20;
@@ -209,8 +210,7 @@ fn inspect(options: &Options, found: Vec<Found>) -> (Vec<(Found, Foreign)>, Vec<
 fn bar(verb: &'static str, files: usize) -> ProgressBar {
     let bar = ProgressBar::new(files as u64).with_message(verb);
     let style = "{msg} {wide_bar} {pos}/{len} files {per_sec} {eta} left";
-    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
+    bar.with_style(progress::style(style))
 }
 
 fn group(read: Vec<(Found, Foreign)>, left_out: &mut Vec<LeftOut>) -> Vec<Group> {
@@ -358,8 +358,8 @@ fn adopt_group(
     }
     for file in unfit {
         match write_anew(options, format, store, group, file, job) {
-            Ok(None) => counts.known += 1,
-            Ok(Some(())) => (counts.rows, counts.files) = (counts.rows + file.rows, counts.files + 1),
+            Ok(false) => counts.known += 1,
+            Ok(true) => (counts.rows, counts.files) = (counts.rows + file.rows, counts.files + 1),
             Err(error) => failed.push(format!("{}: {error:#}", file.path.display())),
         }
         bar.inc(1);
@@ -373,7 +373,7 @@ fn rows_of(store: &Store, table: TableId) -> u64 {
     store.view().tables.get(&table).map_or(0, |t| t.file_rows)
 }
 
-/// Takes the rows of a file in; `None`: an earlier run did.
+/// Takes the rows of a file in; false: an earlier run did.
 fn write_anew(
     options: &Options,
     format: TimeFormat,
@@ -381,10 +381,10 @@ fn write_anew(
     group: &Group,
     file: &Foreign,
     job: &Handle,
-) -> Result<Option<()>> {
+) -> Result<bool> {
     let name = format!("adopt-{}.{} {}", group.database, group.measurement, adopt::source(file));
     if store.imported(&name)?.is_some() {
-        return Ok(None);
+        return Ok(false);
     }
     let is_here = |tag: &&ForeignColumn| tag.is_tag && file.columns.iter().any(|c| fold(&c.name) == fold(&tag.name));
     let tags = group.columns.iter().filter(is_here).map(|c| c.name.clone()).collect();
@@ -394,7 +394,7 @@ fn write_anew(
         import.add(piece?)?;
     }
     import.commit(job, Some(&name))?;
-    Ok(Some(()))
+    Ok(true)
 }
 
 /// What Arc's policies and queries have that ours have too.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use model::SystemClock;
 use serde_json::json;
 use store::backup::{self, Manifest, Progress, Wanted};
@@ -13,6 +13,7 @@ use store::jobs::Handle;
 use store::{Store, StoreConfig};
 
 use crate::client::{self, Server};
+use crate::progress;
 
 /// How often the progress of a server's backup is asked for.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -102,8 +103,7 @@ fn summary(manifest: &Manifest) -> String {
 fn bar(verb: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(0).with_message(verb);
     let style = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
-    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
+    bar.with_style(progress::style(style))
 }
 
 fn show(bar: &ProgressBar, progress: &Progress) {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use crate::client::{Server, text};
+use crate::progress;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -113,8 +114,7 @@ fn measurement(options: &Options, name: &str, format: Format, target: &Path) -> 
 fn bar(target: &Path) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_message(target.display().to_string());
     let style = "{spinner} {msg} {bytes} {bytes_per_sec} {elapsed}";
-    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    bar
+    bar.with_style(progress::style(style))
 }
 
 /// Writes what a statement gives as the server encodes it.

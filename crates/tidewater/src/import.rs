@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use model::pattern::matches;
 use serde_json::Value;
 
 use crate::client::{Server, text};
+use crate::progress;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -137,8 +138,7 @@ fn line(source: &Source, result: &Value) -> String {
 fn bar(bytes: u64) -> ProgressBar {
     let bar = ProgressBar::new(bytes).with_message("0 rows");
     let style = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {msg} {eta} left";
-    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
+    bar.with_style(progress::style(style))
 }
 
 /// The files that the paths mean, in their order; those of a folder by name.

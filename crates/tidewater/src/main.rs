@@ -19,6 +19,8 @@ mod export;
 mod import;
 /// Messages.
 mod logging;
+/// How progress looks.
+mod progress;
 /// `tidewater repair`.
 mod repair;
 /// `docs/api.md`.

@@ -255,8 +255,8 @@ fn start_tasks(
     let working = own();
     supervisor.spawn("write-service", Duration::from_secs(1), move |_| working.tend())?;
     let working = own();
-    supervisor.spawn("flush", FLUSH_EVERY, move |now| {
-        working.flush_due(now);
+    supervisor.spawn("flush", FLUSH_EVERY, move |_| {
+        working.flush_due();
         Ok(())
     })?;
     let working = own();

@@ -1,6 +1,6 @@
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ mod prompt;
 /// Pieces of SQL.
 mod words;
 
-/// Bytes of statements from a pipe at most.
+/// Bytes of statements from a pipe or a file at most.
 const SCRIPT_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -67,26 +67,41 @@ pub fn run(options: &Options) -> Result<()> {
     let server = stopped.as_ref().map_or(&options.server, |stopped| &stopped.server);
     if let Some(statement) = &options.statement {
         let body = ask(server, &options.database, statement)?;
-        return print(&body, options.format, None);
+        return print(&body, options.format, &Shown::WHOLE);
     }
     if io::stdin().is_terminal() {
         return prompt::run(server, &options.database, options.format, stopped.as_ref().map(|s| &*s.folder));
     }
-    let mut script = String::new();
-    io::stdin().lock().take(SCRIPT_BYTES).read_to_string(&mut script).context("the statements are no text")?;
-    let (mut statements, rest) = words::statements(&script);
-    statements.extend((!rest.is_empty()).then_some(rest));
-    statements
-        .into_iter()
-        .try_for_each(|statement| print(&ask(server, &options.database, statement)?, options.format, None))
+    let script = script(io::stdin().lock())?;
+    let run = |statement| print(&ask(server, &options.database, statement)?, options.format, &Shown::WHOLE);
+    words::whole_script(&script).into_iter().try_for_each(run)
+}
+
+/// Statements of a file or a pipe: all of them, or none.
+fn script(input: impl io::Read) -> Result<String> {
+    let mut text = String::new();
+    input.take(SCRIPT_BYTES + 1).read_to_string(&mut text).context("the statements are no text")?;
+    ensure!(text.len() as u64 <= SCRIPT_BYTES, "there are more than {} MiB of statements", SCRIPT_BYTES >> 20);
+    Ok(text)
+}
+
+/// How much of an answer is shown.
+struct Shown {
+    /// Rows of a table.
+    rows: usize,
+    has_time: bool,
+}
+
+impl Shown {
+    const WHOLE: Shown = Shown { rows: usize::MAX, has_time: true };
 }
 
 fn ask(server: &Server, database: &str, statement: &str) -> Result<Value> {
     server.ask("POST", "/api/v1/query", &[("x-arc-database", database)], Some(&json!({"sql": statement})))
 }
 
-/// Prints an answer; of a table so many rows at most.
-fn print(body: &Value, format: Format, most: Option<usize>) -> Result<()> {
+/// Prints an answer.
+fn print(body: &Value, format: Format, shown: &Shown) -> Result<()> {
     let mut out = io::stdout().lock();
     let empty = Vec::new();
     let columns: Vec<String> = body["columns"].as_array().unwrap_or(&empty).iter().map(text).collect();
@@ -102,25 +117,22 @@ fn print(body: &Value, format: Format, most: Option<usize>) -> Result<()> {
         }
         Format::Vertical => {
             let width = columns.iter().map(|c| c.chars().count()).max().unwrap_or(0);
-            for (at, row) in rows.iter().take(most.unwrap_or(usize::MAX)).enumerate() {
+            for (at, row) in rows.iter().take(shown.rows).enumerate() {
                 writeln!(out, "-- row {}", at + 1)?;
                 for (name, value) in columns.iter().zip(cells(row)) {
-                    writeln!(out, "{name:>width$}  {}", shown(&value))?;
+                    writeln!(out, "{name:>width$}  {}", cell(&value))?;
                 }
             }
         }
         Format::Table => {
             let types = body["types"].as_array().unwrap_or(&empty);
-            let is_number = |at: usize| {
-                let name = types.get(at).and_then(Value::as_str).unwrap_or_default();
-                ["int", "uint", "float", "decimal"].iter().any(|t| name.starts_with(t))
-            };
+            let is_number = |at: usize| types.get(at).and_then(Value::as_str).is_some_and(is_number);
             let mut table = Table::new();
             table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
             table.set_header(columns.iter().map(|c| Cell::new(c).add_attribute(Attribute::Bold)));
-            for row in rows.iter().take(most.unwrap_or(usize::MAX)) {
+            for row in rows.iter().take(shown.rows) {
                 table.add_row(cells(row).iter().enumerate().map(|(at, value)| {
-                    let cell = Cell::new(shown(value));
+                    let cell = Cell::new(cell(value));
                     let cell = if is_number(at) { cell.set_alignment(CellAlignment::Right) } else { cell };
                     if value.is_null() { cell.add_attribute(Attribute::Dim) } else { cell }
                 }));
@@ -129,16 +141,23 @@ fn print(body: &Value, format: Format, most: Option<usize>) -> Result<()> {
         }
     }
     if matches!(format, Format::Table | Format::Vertical) {
-        if let Some(hidden) = most.map(|most| rows.len().saturating_sub(most)).filter(|hidden| *hidden > 0) {
+        let hidden = rows.len().saturating_sub(shown.rows);
+        if hidden > 0 {
             writeln!(out, "… {hidden} more rows: \\format csv shows all, `tidewater export` writes them to a file")?;
         }
         let rows = body["row_count"].as_u64().unwrap_or(rows.len() as u64);
-        writeln!(out, "{rows} row{} in {} ms", if rows == 1 { "" } else { "s" }, body["execution_time_ms"])?;
+        let took = if shown.has_time { format!(" in {} ms", body["execution_time_ms"]) } else { String::new() };
+        writeln!(out, "{rows} row{}{took}", if rows == 1 { "" } else { "s" })?;
     }
     Ok(())
 }
 
-fn shown(value: &Value) -> String {
+/// Whether an answer's word for a type is one of numbers.
+fn is_number(ty: &str) -> bool {
+    ["int", "uint", "float", "decimal"].iter().any(|t| ty.starts_with(t))
+}
+
+fn cell(value: &Value) -> String {
     if value.is_null() { "NULL".into() } else { text(value) }
 }
 

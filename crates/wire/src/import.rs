@@ -71,7 +71,10 @@ impl TimeFormat {
         }
         if let TimeFormat::Epoch(unit) = self {
             let number: f64 = text.parse().map_err(|_| Cow::from("is no number; leave time_format out for texts"))?;
-            let us = number * unit_us(unit);
+            let us = match unit {
+                Precision::Nanosecond => number * 1e-3,
+                other => number * other.unit_us() as f64,
+            };
             return if us.is_finite() { time::check(us.round() as i64) } else { Err(TimeError::NotFinite) }
                 .map_err(out_of_range);
         }
@@ -80,18 +83,6 @@ impl TimeFormat {
         }
         let at = written(text).ok_or("is no time; write RFC 3339, YYYY-MM-DD HH:MM:SS, or a number since 1970")?;
         time::check(at).map_err(out_of_range)
-    }
-}
-
-/// Microseconds of a unit.
-fn unit_us(unit: Precision) -> f64 {
-    match unit {
-        Precision::Nanosecond => 1e-3,
-        Precision::Microsecond | Precision::Auto => 1.0,
-        Precision::Millisecond => 1e3,
-        Precision::Second => 1e6,
-        Precision::Minute => 60e6,
-        Precision::Hour => 3600e6,
     }
 }
 

@@ -63,15 +63,8 @@ pub(crate) fn decode_piece(
             Ok(true) => line.store(&mut rows, precision, now_us, number),
             Err(fault) => Err(RowError::Row(fault)),
         };
-        match result {
-            Ok(()) => {}
-            Err(RowError::Request(error)) => return Err(error),
-            Err(RowError::Row(fault)) => {
-                out.bad += 1;
-                if out.errors.len() < limits::REPORTED_LINES {
-                    out.errors.push(ItemError { number, reason: fault.to_string() });
-                }
-            }
+        if let Err(error) = result {
+            error.note(number, &mut out.bad, &mut out.errors)?;
         }
         number += newlines(&body[start..at]);
     }

@@ -7,7 +7,7 @@ use model::time::Instant;
 use model::{Batch, BatchColumn, ItemName, Role, fold, limits};
 
 use crate::column::{ColumnBuilder, Value};
-use crate::{DecodeError, Fault};
+use crate::{DecodeError, Fault, ItemError};
 
 /// One cell of a row: the column's name as the client spelled it, its role, its value.
 pub type Cell<'a> = (&'a str, Role, Value<'a>);
@@ -185,6 +185,24 @@ impl TableRows {
 pub enum RowError {
     Row(Fault),
     Request(DecodeError),
+}
+
+impl RowError {
+    /// Counts a row that was refused, and names it where few were before.
+    ///
+    /// # Errors
+    /// What was refused is the whole request.
+    pub fn note(self, number: u32, bad: &mut usize, errors: &mut Vec<ItemError>) -> Result<(), DecodeError> {
+        let fault = match self {
+            RowError::Request(error) => return Err(error),
+            RowError::Row(fault) => fault,
+        };
+        *bad += 1;
+        if errors.len() < limits::REPORTED_LINES {
+            errors.push(ItemError { number, reason: fault.to_string() });
+        }
+        Ok(())
+    }
 }
 
 impl From<Fault> for RowError {

@@ -7,7 +7,7 @@ use std::f64::consts::TAU;
 
 use chrono::NaiveDate;
 use model::time::Instant;
-use model::{Batch, Role, limits};
+use model::{Batch, Role};
 
 use crate::column::Value;
 use crate::rows::{Cell, RowError, Rows};
@@ -25,7 +25,7 @@ const CHECKED: usize = 68;
 #[derive(Debug)]
 pub struct Decoded {
     pub batches: Vec<Batch>,
-    /// The first [`limits::REPORTED_LINES`] bad entries, by the line they begin with.
+    /// The first [`model::limits::REPORTED_LINES`] bad entries, by the line they begin with.
     pub errors: Vec<ItemError>,
     pub bad: usize,
     pub entries: usize,
@@ -60,15 +60,8 @@ pub fn decode(body: &[u8], table: &str) -> Result<Decoded, DecodeError> {
             }),
         };
         name = None;
-        match outcome {
-            Ok(()) => {}
-            Err(RowError::Request(error)) => return Err(error),
-            Err(RowError::Row(fault)) => {
-                out.bad += 1;
-                if out.errors.len() < limits::REPORTED_LINES {
-                    out.errors.push(ItemError { number, reason: fault.to_string() });
-                }
-            }
+        if let Err(error) = outcome {
+            error.note(number, &mut out.bad, &mut out.errors)?;
         }
     }
     out.satellites = seen.len();

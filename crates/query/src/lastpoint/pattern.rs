@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, ScalarValue};
-use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment, Sort as SortExpr, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
@@ -12,7 +12,7 @@ use datafusion::optimizer::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRul
 use model::column::TIME;
 
 use super::scan::LatestScan;
-use crate::provider::TableScan;
+use crate::provider::table_of;
 
 /// The needs of one question besides the latest row of all: a bit each in a word.
 const MAX_NEEDS: usize = 63;
@@ -230,8 +230,7 @@ fn depends(expr: &Expr) -> bool {
 }
 
 fn replaced_table(scan: &Scan, asked: Asked) -> Result<Option<LogicalPlan>> {
-    let Ok(provider) = source_as_provider(&scan.source) else { return Ok(None) };
-    let Ok(table) = Arc::downcast::<TableScan>(provider) else { return Ok(None) };
+    let Some(table) = table_of(scan) else { return Ok(None) };
     let schema = datafusion::catalog::TableProvider::schema(table.as_ref());
     let position = |e: &Expr| match e {
         Expr::Column(column) => schema.index_of(&column.name).ok(),

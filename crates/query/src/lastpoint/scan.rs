@@ -21,10 +21,9 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
 use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, execute_stream,
 };
@@ -36,7 +35,7 @@ use tokio::task::JoinSet;
 
 use super::latest::{Latest, Question, true_rows};
 use crate::distinct::values_of;
-use crate::provider::TableScan;
+use crate::provider::{TableScan, union};
 
 /// A table of which a query asks only for the latest rows of each series.
 #[derive(Debug)]
@@ -284,20 +283,19 @@ impl LatestExec {
                 }
             });
         }
-        match plans.len() {
-            1 => Ok(plans.remove(0)),
-            _ => UnionExec::try_new(plans),
-        }
+        union(plans)
     }
 
-    /// The rows of one part for which the filter is true.
+    /// The rows of one part for which the filter is true, unpacked by as many threads.
     fn filtered(
         &self,
         part: &Part,
         columns: &Vec<usize>,
         context: &Arc<TaskContext>,
+        threads: usize,
     ) -> Result<impl Stream<Item = Result<RecordBatch>> + Unpin + use<>> {
         let plan = self.rest(std::slice::from_ref(part), columns, 1, false)?;
+        let plan = plan.repartitioned(threads, context.session_config().options())?.unwrap_or(plan);
         let side = if let Part::File(_, side) = part { *side } else { None };
         let filter = self.condition(side)?.map(|f| reassign_expr_columns(f, &plan.schema())).transpose()?;
         let batches = execute_stream(plan, Arc::clone(context))?;
@@ -319,11 +317,12 @@ impl LatestExec {
         'parts: while done < parts.len() {
             let horizon = latest.lock().horizon();
             let wave = &parts[done..done + wave(&parts[done..], threads)];
+            let share = threads.div_ceil(wave.len());
             let mut tasks = JoinSet::new();
             for (i, part) in wave.iter().cloned().enumerate() {
                 let (exec, latest, context) = (self.clone(), Arc::clone(&latest), Arc::clone(context));
-                let (held, skipped) = (held.new_empty(), skipped.clone());
-                tasks.spawn(async move { (i, exec.read(part, horizon, &latest, &context, held, &skipped).await) });
+                let held = held.new_empty();
+                tasks.spawn(async move { (i, exec.read(part, horizon, &latest, &context, share, held).await) });
             }
             let mut found: Vec<Option<Read>> = wave.iter().map(|_| None).collect();
             while let Some(joined) = tasks.join_next().await {
@@ -332,7 +331,10 @@ impl LatestExec {
             }
             for read in found {
                 match read {
-                    Some(Read::Skipped) => done += 1,
+                    Some(Read::Skipped) => {
+                        skipped.add(1);
+                        done += 1;
+                    }
                     Some(Read::Rows(rows)) if held.try_grow(rows.bytes()).is_ok() => {
                         let mut latest = latest.lock();
                         rows.finish()?.iter().try_for_each(|b| latest.absorb(b))?;
@@ -354,19 +356,18 @@ impl LatestExec {
         horizon: Option<i64>,
         known: &Mutex<Latest>,
         context: &Arc<TaskContext>,
+        threads: usize,
         held: MemoryReservation,
-        skipped: &Count,
     ) -> Result<Read> {
         if let Part::File(file, _) = &part
             && horizon.is_some_and(|h| part.newest() < h)
-            && !self.has_new_series(file, known, context).await?
+            && !self.has_new_series(file, known, context, threads).await?
         {
-            skipped.add(1);
             return Ok(Read::Skipped);
         }
         let schema = self.table.schema().project(&self.wanted)?;
         let mut found = Latest::new(self.question.clone(), &schema)?;
-        let mut batches = self.filtered(&part, &self.wanted, context)?;
+        let mut batches = self.filtered(&part, &self.wanted, context, threads)?;
         while let Some(batch) = batches.try_next().await? {
             found.absorb(&batch)?;
             if held.try_resize(found.bytes()).is_err() {
@@ -377,12 +378,12 @@ impl LatestExec {
     }
 
     /// The values of a single key of text that a file has, if its dictionaries tell them.
-    async fn key_values(&self, file: &DataFile, context: &TaskContext) -> Result<Option<RecordBatch>> {
+    async fn key_values(&self, file: &Arc<DataFile>) -> Result<Option<RecordBatch>> {
         let [key] = self.key_columns[..self.key_count] else { return Ok(None) };
         if !self.table.is_text_of_rows(key) {
             return Ok(None);
         }
-        let values = values_of(&context.runtime_env(), &self.table, file, key).await?;
+        let values = values_of(&self.table, file, key).await?;
         let schema = Arc::new(self.table.schema().project(&[key])?);
         let batch = |values: HashSet<Option<String>>| {
             let column: StringViewArray = values.into_iter().collect();
@@ -397,8 +398,9 @@ impl LatestExec {
         file: &Arc<DataFile>,
         known: &Mutex<Latest>,
         context: &Arc<TaskContext>,
+        threads: usize,
     ) -> Result<bool> {
-        if let Some(values) = self.key_values(file, context).await? {
+        if let Some(values) = self.key_values(file).await? {
             let is_new = known.lock().has_new_group(&values)?;
             // what is new may not pass the filter: then its rows tell
             if !is_new || self.filter.is_none() {
@@ -406,7 +408,7 @@ impl LatestExec {
             }
         }
         let keys: Vec<usize> = (0..self.key_count).collect();
-        let mut batches = self.filtered(&Part::File(Arc::clone(file), None), &self.key_columns, context)?;
+        let mut batches = self.filtered(&Part::File(Arc::clone(file), None), &self.key_columns, context, threads)?;
         while let Some(batch) = batches.try_next().await? {
             if known.lock().has_new_group(&batch.project(&keys)?)? {
                 return Ok(true);

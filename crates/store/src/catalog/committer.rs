@@ -629,6 +629,7 @@ impl Worker {
                 rows: file.rows,
                 bytes: file.bytes,
                 crc32c: file.crc32c,
+                blocks: Some(file.blocks.clone()),
                 lsn_min: file.lsn_min,
                 lsn_max: file.lsn_max,
                 run: run.unwrap_or(id),

@@ -345,7 +345,7 @@ impl Lake {
         let sort_key = serde_json::to_string(&file.sort_key).map_err(|e| Error::Inconsistent(e.to_string()))?;
         let bounds = serde_json::to_string(&file.bounds).map_err(|e| Error::Inconsistent(e.to_string()))?;
         self.run(
-            "INSERT INTO tw_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tw_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 id,
                 run.unwrap_or(id),
@@ -356,7 +356,8 @@ impl Lake {
                 file.time_min,
                 file.time_max,
                 sort_key,
-                bounds
+                bounds,
+                file.blocks.to_bytes()
             ],
         )?;
         if new_rows > 0 {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use model::{Column, ColumnId, ColumnType, DatabaseId, Lsn, Role, TableId, TableMode, TableSchema, fold};
 use rusqlite::Connection;
 
+use crate::blocks::Blocks;
 use crate::error::{Error, Result};
 use crate::hot::Hot;
 use crate::log::LogId;
@@ -149,7 +150,7 @@ fn watermarks(connection: &Connection, log_id: &str) -> Result<HashMap<TableId, 
 fn files(connection: &Connection, view: &mut View) -> Result<u64> {
     let mut statement = connection.prepare(
         "SELECT f.table_id, f.data_file_id, f.path, f.record_count, f.file_size_bytes, w.run_id, w.producer,
-                w.lsn_min, w.lsn_max, w.crc32c, w.time_min, w.time_max, w.sort_key, w.bounds
+                w.lsn_min, w.lsn_max, w.crc32c, w.time_min, w.time_max, w.sort_key, w.bounds, w.blocks
          FROM ducklake_data_file f JOIN tw_file w USING (data_file_id)
          WHERE f.end_snapshot IS NULL ORDER BY f.table_id, f.data_file_id",
     )?;
@@ -158,11 +159,16 @@ fn files(connection: &Connection, view: &mut View) -> Result<u64> {
     while let Some(row) = rows.next()? {
         let json = |i: usize| -> Result<String> { Ok(row.get(i)?) };
         let bad = |e: serde_json::Error| Error::Inconsistent(format!("tw_file: {e}"));
+        let bytes = row.get(4)?;
+        let blocks: Option<Vec<u8>> = row.get(14)?;
+        let short = || Error::Inconsistent("tw_file: a file has another length than its checksums".into());
+        let blocks = blocks.map(|kept| Blocks::from_bytes(&kept, bytes).ok_or_else(short)).transpose()?;
         let file = DataFile {
             id: row.get(1)?,
             path: row.get::<_, String>(2)?.into(),
             rows: row.get(3)?,
-            bytes: row.get(4)?,
+            bytes,
+            blocks,
             run: row.get(5)?,
             producer: row.get(6)?,
             lsn_min: Lsn(row.get(7)?),

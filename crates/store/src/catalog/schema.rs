@@ -76,7 +76,7 @@ const TIDEWATER: &str = "
         PRIMARY KEY (log_id, table_id)) WITHOUT ROWID;
     CREATE TABLE tw_file (data_file_id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, producer INTEGER NOT NULL,
         lsn_min INTEGER NOT NULL, lsn_max INTEGER NOT NULL, crc32c INTEGER NOT NULL, time_min INTEGER NOT NULL,
-        time_max INTEGER NOT NULL, sort_key TEXT NOT NULL, bounds TEXT NOT NULL);
+        time_max INTEGER NOT NULL, sort_key TEXT NOT NULL, bounds TEXT NOT NULL, blocks BLOB);
     CREATE INDEX ducklake_column_by_table ON ducklake_column (table_id);
     CREATE INDEX ducklake_table_column_stats_by_table ON ducklake_table_column_stats (table_id, column_id);
 ";
@@ -107,12 +107,15 @@ pub fn upgrade(connection: &mut Connection, from: u64) -> Result<()> {
     if from < 2 {
         tx.execute_batch(FORMAT_2)?;
     }
-    // files of earlier formats hold several versions of a point: such a table goes on as it answered
-    tx.execute(
-        "UPDATE tw_table SET mode = 'append' WHERE table_id IN
-         (SELECT table_id FROM ducklake_data_file WHERE end_snapshot IS NULL)",
-        [],
-    )?;
+    if from < 3 {
+        // files of earlier formats hold several versions of a point: such a table goes on as it answered
+        tx.execute(
+            "UPDATE tw_table SET mode = 'append' WHERE table_id IN
+             (SELECT table_id FROM ducklake_data_file WHERE end_snapshot IS NULL)",
+            [],
+        )?;
+    }
+    tx.execute_batch("ALTER TABLE tw_file ADD COLUMN blocks BLOB")?;
     tx.execute("UPDATE tw_meta SET value = ? WHERE key = 'format_version'", [FORMAT_VERSION.to_string()])?;
     Ok(tx.commit()?)
 }

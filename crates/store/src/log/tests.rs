@@ -249,3 +249,110 @@ fn a_flip_in_the_header_of_the_only_segment_is_damage_and_not_an_empty_log() {
     let damage = lsns(folder.path()).1.damage.expect("it holds groups");
     assert_eq!((damage.file, damage.offset), (path, 0));
 }
+
+/// Damaged logs in `.ci/run`; `cargo xtask torture rot-log` opens 200 000.
+const DAMAGED: u64 = 3_000;
+
+/// Numbers by a seed (splitmix64).
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let a = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    b ^ (b >> 31)
+}
+
+#[test]
+fn random_damage_below_the_durable_mark_is_named_and_no_record_is_wrong() {
+    use std::io::{Seek as _, SeekFrom, Write as _};
+    const GROUPS: u64 = 6;
+    /// Of a group and of a segment's header, before the padding.
+    const WRITTEN: u64 = 44 + 300 + 5 + 24;
+    const HEADER: u64 = 52;
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
+    let mut random: u64 = number("TW_SEED").unwrap_or(1);
+    let folder = written(GROUPS);
+    // a second segment, so that two can be exchanged
+    let mut log = open(folder.path()).unwrap();
+    append(&mut log, GROUPS);
+    log.sync().unwrap();
+    append(&mut log, GROUPS + 1);
+    log.sync().unwrap();
+    drop(log);
+    let all: Vec<u64> = (1..=(GROUPS + 2) * 2).collect();
+    assert_eq!(lsns(folder.path()).0, all);
+    let (path, second) = (first_segment(folder.path()), segment_path(folder.path(), 2));
+    let used = group_at(GROUPS) as usize;
+    // what was allocated and never written only takes time to read
+    for (segment, bytes) in [(&path, used as u64), (&second, group_at(2))] {
+        std::fs::OpenOptions::new().write(true).open(segment).unwrap().set_len(bytes).unwrap();
+    }
+    let others = std::fs::read_dir(folder.path()).unwrap().flatten().map(|e| e.path());
+    others.filter(|p| *p != path && *p != second).for_each(|p| std::fs::remove_file(p).unwrap());
+    assert_eq!(lsns(folder.path()).0, all);
+    let whole = std::fs::read(&path).unwrap();
+    let write = |at: u64, bytes: &[u8]| {
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.seek(SeekFrom::Start(at)).unwrap();
+        file.write_all(bytes).unwrap();
+    };
+    let aside = folder.path().join("aside");
+    for case in 0..number("TW_AMOUNT").unwrap_or(DAMAGED) {
+        let at = next(&mut random) % used as u64;
+        let group = (at.saturating_sub(512)) / 512;
+        let (kind, bit) = (next(&mut random) % 16, 1u8 << (next(&mut random) % 8));
+        let what = format!("case {case}: kind {kind} at {at}");
+        match kind {
+            0 => std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(at).unwrap(),
+            1 => {
+                std::fs::rename(&path, &aside).unwrap();
+                std::fs::rename(&second, &path).unwrap();
+                std::fs::rename(&aside, &second).unwrap();
+            }
+            2..=5 => write(at / 512 * 512, &[0; 512]),
+            _ => write(at, &[whole[at as usize] ^ bit]),
+        }
+        let mut found = Vec::new();
+        let outcome = recover(folder.path(), &ID, |lsn, body| {
+            // whatever is given is what was written
+            let (group, second) = ((lsn.0 - 1) / 2, (lsn.0 - 1) % 2 == 1);
+            assert_eq!(body, vec![group as u8; if second { 5 } else { 300 }], "{what}");
+            found.push(lsn.0);
+            Ok(())
+        });
+        let means_nothing = match kind {
+            0 => at >= group_at(GROUPS - 1) + WRITTEN,
+            1..=5 => false,
+            _ => at % 512 >= if at < 512 { HEADER } else { WRITTEN },
+        };
+        match outcome {
+            _ if means_nothing => assert_eq!(found, all, "{what}"),
+            Ok(recovered) => {
+                // the second segment is whole, and may be read
+                let first = found.iter().filter(|lsn| **lsn <= GROUPS * 2).count();
+                let rest = &all[(GROUPS * 2) as usize..];
+                let (begins, ends) = (found.starts_with(&all[..first]), &found[first..]);
+                assert!(begins && (ends.is_empty() || ends == rest), "{what}: {found:?}");
+                let damage = recovered.damage.unwrap_or_else(|| panic!("{what} is not seen: {found:?}"));
+                assert!(damage.file == path || damage.file == second, "{what}: {damage:?}");
+                if kind > 1 && at >= 512 {
+                    assert_eq!((damage.offset, first as u64), (group_at(group), group * 2), "{what}");
+                }
+            }
+            Err(error) => panic!("{what}: {error}"),
+        }
+        match kind {
+            0 => write(0, &whole),
+            1 => {
+                std::fs::rename(&path, &aside).unwrap();
+                std::fs::rename(&second, &path).unwrap();
+                std::fs::rename(&aside, &second).unwrap();
+            }
+            2..=5 => {
+                let from = at as usize / 512 * 512;
+                write(from as u64, &whole[from..(from + 512).min(used)]);
+            }
+            _ => write(at, &whole[at as usize..=at as usize]),
+        }
+    }
+    assert_eq!(lsns(folder.path()).0, all, "every damage was undone");
+}

@@ -10,6 +10,7 @@ use ratatui::text::Span;
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType, LegendPosition, Widget};
 use serde_json::Value;
 
+use super::is_number;
 use crate::client::text;
 
 /// Lines that are drawn; a chart with more of them shows nothing.
@@ -81,8 +82,7 @@ fn series(body: &Value) -> Result<(Vec<Series>, usize)> {
     };
     let time = of(|t| t.starts_with("timestamp") || t.starts_with("date"));
     let time = *time.first().context("the answer has no column of times; \\chart draws values over time")?;
-    let numbers =
-        of(|t| t.starts_with("int") || t.starts_with("uint") || t.starts_with("float") || t.starts_with("decimal"));
+    let numbers = of(is_number);
     if numbers.is_empty() {
         bail!("the answer has no column of numbers; \\chart draws values over time");
     }

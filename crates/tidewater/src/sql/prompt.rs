@@ -4,23 +4,26 @@ use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum as _;
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget};
 use ratatui::crossterm::terminal;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 use serde_json::Value;
+use signal_hook::consts::SIGINT;
 
 use super::assist::Assistant;
-use super::words::statements;
-use super::{COMMANDS, Format, ask, chart, print};
+use super::words::{statements, whole_script};
+use super::{COMMANDS, Format, Shown, ask, chart, print, script};
 use crate::client::Server;
+use crate::progress;
 
 /// Statements that are remembered over sessions.
 const HISTORY: usize = 2_000;
@@ -30,12 +33,10 @@ const SHOWN_ROWS: usize = 1_000;
 const QUIET: Duration = Duration::from_millis(300);
 /// How often a running statement is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// How often keys are looked for while a statement runs.
+/// How often Ctrl-C is looked for while a statement runs.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Lines of a chart at most.
 const CHART_LINES: u16 = 22;
-/// Bytes of a file of statements at most.
-const FILE_BYTES: u64 = 64 << 20;
 
 /// What a session knows.
 struct Session {
@@ -45,6 +46,9 @@ struct Session {
     has_timing: bool,
     last: Option<String>,
     answer: Option<Value>,
+    /// Ctrl-C was pressed. While a line is read it is a key; while one runs it is the terminal's signal, and keys
+    /// that are typed ahead stay with the terminal for the next line.
+    interrupted: Arc<AtomicBool>,
 }
 
 /// Whether the loop goes on.
@@ -73,7 +77,9 @@ pub fn run(server: &Server, database: &str, format: Format, stopped: Option<&Pat
         let _ = editor.load_history(file);
     }
     let (server, database) = (server.clone(), database.to_owned());
-    let mut session = Session { server, database, format, has_timing: true, last: None, answer: None };
+    let interrupted = Arc::default();
+    signal_hook::flag::register(SIGINT, Arc::clone(&interrupted)).context("Ctrl-C cannot be heard")?;
+    let mut session = Session { server, database, format, has_timing: true, last: None, answer: None, interrupted };
     loop {
         let line = match editor.readline(&format!("{}> ", session.database)) {
             Ok(line) => line,
@@ -127,6 +133,7 @@ fn red(text: &str) -> String {
 impl Session {
     /// Runs what was typed.
     fn take(&mut self, line: &str) -> Result<Next> {
+        self.interrupted.store(false, Relaxed);
         match line {
             "exit" | "quit" | "exit;" | "quit;" => return Ok(Next::Leave),
             "help" | "help;" => self.help(),
@@ -177,12 +184,8 @@ impl Session {
             }
             ("\\i", "") => bail!("\\i needs the name of a file"),
             ("\\i", file) => {
-                let bytes = fs::metadata(file).with_context(|| format!("cannot read {file}"))?.len();
-                anyhow::ensure!(bytes <= FILE_BYTES, "{file} has more than {} MiB", FILE_BYTES >> 20);
-                let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
-                let (mut all, rest) = statements(&text);
-                all.extend((!rest.is_empty()).then_some(rest));
-                for statement in all {
+                let opened = fs::File::open(file).map_err(anyhow::Error::from).and_then(script);
+                for statement in whole_script(&opened.with_context(|| format!("cannot read {file}"))?) {
                     self.run(statement)?;
                 }
             }
@@ -208,7 +211,6 @@ impl Session {
 
     /// Runs a statement and shows its answer.
     fn run(&mut self, statement: &str) -> Result<()> {
-        self.last = Some(statement.to_owned());
         if self.ask(statement)? {
             self.show()?;
         }
@@ -218,7 +220,7 @@ impl Session {
     /// Asks a statement, whose answer is the last then; false when it was cancelled.
     fn ask(&mut self, statement: &str) -> Result<bool> {
         self.last = Some(statement.to_owned());
-        self.answer = watched(&self.server, &self.database, statement)?;
+        self.answer = watched(&self.server, &self.database, statement, &self.interrupted)?;
         if self.answer.is_none() {
             println!("cancelled");
         }
@@ -226,12 +228,8 @@ impl Session {
     }
 
     fn show(&self) -> Result<()> {
-        let Some(answer) = &self.answer else { return Ok(()) };
-        let mut body = answer.clone();
-        if !self.has_timing {
-            body["execution_time_ms"] = Value::Null;
-        }
-        print(&body, self.format, Some(SHOWN_ROWS))
+        let shown = Shown { rows: SHOWN_ROWS, has_time: self.has_timing };
+        self.answer.as_ref().map_or(Ok(()), |answer| print(answer, self.format, &shown))
     }
 
     fn chart(&self) -> Result<()> {
@@ -256,57 +254,24 @@ impl Session {
             println!("every {seconds} s, {}: Ctrl-C ends it", chrono::Local::now().format("%H:%M:%S"));
             self.show()?;
             io::stdout().flush()?;
-            let keys = Keys::listen()?;
             let until = Instant::now() + Duration::from_secs_f64(seconds);
             while Instant::now() < until {
-                if keys.interrupted(LOOK_EVERY)? {
+                if self.interrupted.swap(false, Relaxed) {
                     return Ok(());
                 }
+                std::thread::sleep(LOOK_EVERY);
             }
         }
-    }
-}
-
-/// Hears Ctrl-C as a key instead of a signal, until it is dropped.
-struct Keys;
-
-impl Keys {
-    fn listen() -> Result<Self> {
-        terminal::enable_raw_mode().context("the terminal cannot be set")?;
-        Ok(Keys)
-    }
-
-    /// Whether Ctrl-C was pressed, or is within `patience`.
-    fn interrupted(&self, patience: Duration) -> Result<bool> {
-        while event::poll(patience)? {
-            if let Event::Key(key) = event::read()?
-                && key.kind == KeyEventKind::Press
-                && key.code == KeyCode::Char('c')
-                && key.modifiers.contains(KeyModifiers::CONTROL)
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        let _ = terminal::disable_raw_mode();
     }
 }
 
 /// Asks while it shows how far the statement is and hears Ctrl-C; `None`: it was cancelled.
-fn watched(server: &Server, database: &str, statement: &str) -> Result<Option<Value>> {
+fn watched(server: &Server, database: &str, statement: &str, interrupted: &AtomicBool) -> Result<Option<Value>> {
     let (reply, answer) = sync_channel(1);
     let (asked, place, sql) = (server.clone(), database.to_owned(), statement.to_owned());
     std::thread::spawn(move || reply.send(ask(&asked, &place, &sql)));
-    let keys = Keys::listen()?;
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    bar.set_style(
-        ProgressStyle::with_template("{spinner:.cyan} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
-    );
+    bar.set_style(progress::style("{spinner:.cyan} {msg}"));
     let began = Instant::now();
     let (mut looked, mut is_cancelled, mut is_told) = (began, false, false);
     let outcome = loop {
@@ -318,7 +283,7 @@ fn watched(server: &Server, database: &str, statement: &str) -> Result<Option<Va
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if keys.interrupted(Duration::ZERO)? {
+        if interrupted.swap(false, Relaxed) {
             // whoever presses it twice does not want to wait for the server's word
             if std::mem::replace(&mut is_cancelled, true) {
                 break Ok(None);
@@ -347,7 +312,6 @@ fn watched(server: &Server, database: &str, statement: &str) -> Result<Option<Va
         bar.tick();
     };
     bar.finish_and_clear();
-    drop(keys);
     outcome
 }
 

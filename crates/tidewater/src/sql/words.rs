@@ -96,6 +96,13 @@ pub fn statements(text: &str) -> (Vec<&str>, &str) {
     (found, if holds { text[from..].trim() } else { "" })
 }
 
+/// Every statement of a script, of which the last needs no semicolon.
+pub fn whole_script(text: &str) -> Vec<&str> {
+    let (mut found, rest) = statements(text);
+    found.extend((!rest.is_empty()).then_some(rest));
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

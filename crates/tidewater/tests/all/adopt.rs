@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::harness::{Server, TOKEN, folder, python, tidewater};
+use super::harness::{Server, TOKEN, files, folder, python, tidewater};
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("a plain path")
@@ -27,17 +27,7 @@ fn check(server: &Server, arc: &Path) {
 
 /// Parquet files below a folder.
 fn parquet(folder: &Path) -> Vec<PathBuf> {
-    let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for path in std::fs::read_dir(&folder).expect("a folder").flatten().map(|e| e.path()) {
-            match path.is_dir() {
-                true => folders.push(path),
-                false if path.extension().is_some_and(|e| e == "parquet") => found.push(path),
-                false => {}
-            }
-        }
-    }
-    found
+    files(folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == "parquet")).collect()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, TOKEN, eventually, folder, python, tidewater};
+use crate::harness::{Server, TOKEN, eventually, files, folder, python, tidewater};
 
 const BUSY: [&str; 6] = [
     "ingest.max_buffer_age_ms=100",
@@ -36,16 +36,6 @@ fn take(server: &Server, body: Value) -> Value {
         status["backup_id"] == begun["backup_id"] && status["status"] != "running"
     });
     status
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for path in std::fs::read_dir(&folder).expect("a folder").flatten().map(|e| e.path()) {
-            if path.is_dir() { folders.push(path) } else { found.push(path) }
-        }
-    }
-    found
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::harness::{Server, TOKEN, folder, python};
+use super::torture;
 
 /// Categories in which nothing is refused.
 const WHOLE: [&str; 5] = ["aggregates", "dashboards", "joins", "time", "windows"];
@@ -73,20 +74,23 @@ fn each_statement_of_the_corpus_gives_duckdbs_answer_or_is_refused() {
 }
 
 /// Twenty-three shapes, each so often.
-const GENERATED: usize = 23 * 220;
+const GENERATED: u64 = 23 * 220;
 
 #[test]
 fn statements_made_by_chance_give_duckdbs_answer_or_are_refused() {
     let dir = folder();
     let server = Server::start(dir.path(), &[]);
-    let seed = std::env::var("TW_TEST_SEED").unwrap_or_else(|_| "1".into());
-    let said = python("generated.py", &[&server.url, TOKEN, &seed, &GENERATED.to_string()]);
+    let (count, seed) = (torture::amount(GENERATED), torture::seed());
+    let said = python("generated.py", &[&server.url, TOKEN, &seed.to_string(), &count.to_string()]);
     let report: Value = serde_json::from_str(&said).expect("JSON");
-    println!("seed {seed}: {}", report["counts"]);
-    let count = |verdict: &str| report["counts"][verdict].as_u64().unwrap_or(0);
-    assert_eq!(count("wrong") + count("wider"), 0, "seed {seed}: {}", report["listed"]);
-    assert_eq!(count("equal") + count("refused"), GENERATED as u64);
-    assert!(count("refused") * 100 <= GENERATED as u64, "{}", report["listed"]);
+    let of = |verdict: &str| report["counts"][verdict].as_u64().unwrap_or(0);
+    assert_eq!(of("wrong") + of("wider"), 0, "seed {seed}: {}", report["listed"]);
+    assert_eq!(of("equal") + of("refused"), count);
+    assert!(of("refused") * 100 <= count, "{}", report["listed"]);
+    torture::figure(
+        "differential",
+        &format!("{} statements equal DuckDB's answer, {} refused, 0 wrong", of("equal"), of("refused")),
+    );
 }
 
 #[test]

@@ -13,19 +13,32 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-#[test]
-fn every_failpoint_of_the_source_is_hit_by_a_test() {
+/// The crates' own files.
+fn all_sources() -> Vec<PathBuf> {
     // asked at run time: a build cache may serve more than one checkout
     let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder: run `cargo xtask test`");
-    let crates = Path::new(&package).join("..");
     let mut files = Vec::new();
-    sources(&crates, &mut files);
-    let (mut points, mut tests) = (BTreeSet::new(), String::new());
-    for file in files.iter().filter(|f| !f.ends_with("tests/all/failpoints.rs")) {
+    sources(&Path::new(&package).join(".."), &mut files);
+    files.retain(|f| !f.ends_with("tests/all/failpoints.rs"));
+    files
+}
+
+/// Every place where a test may end the process.
+pub fn names() -> BTreeSet<String> {
+    let mut points = BTreeSet::new();
+    for file in all_sources() {
         let text = std::fs::read_to_string(file).expect("text");
-        for rest in text.split("failpoint::hit(\"").skip(1) {
-            points.insert(rest.split('"').next().unwrap_or_default().to_owned());
-        }
+        let named = text.split("failpoint::hit(\"").skip(1);
+        points.extend(named.map(|rest| rest.split('"').next().unwrap_or_default().to_owned()));
+    }
+    points
+}
+
+#[test]
+fn every_failpoint_of_the_source_is_hit_by_a_test() {
+    let (points, mut tests) = (names(), String::new());
+    for file in all_sources() {
+        let text = std::fs::read_to_string(&file).expect("text");
         // tests stand in folders of their own, or at the end of a file
         let is_test = file.components().any(|c| c.as_os_str() == "tests") || file.ends_with("tests.rs");
         tests += if is_test { &text } else { text.split_once("mod tests {").map_or("", |(_, tests)| tests) };

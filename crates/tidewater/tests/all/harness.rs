@@ -225,9 +225,14 @@ impl Drop for Server {
     }
 }
 
+/// What is tried: this build's binary, or the one that `cargo xtask torture` names.
+pub fn binary() -> std::ffi::OsString {
+    std::env::var_os("TW_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_tidewater").into())
+}
+
 /// What the command line says: whether it succeeded, and its words.
 pub fn tidewater(args: &[&str], env: &[(&str, &str)]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_tidewater"))
+    let output = Command::new(binary())
         .args(args)
         .envs(env.iter().copied())
         .stdin(Stdio::null())
@@ -240,9 +245,9 @@ pub fn tidewater(args: &[&str], env: &[(&str, &str)]) -> (bool, String) {
 /// `tidewater serve` with half a gibibyte; or in the control group that `TW_TEST_CGROUP` names (`cargo xtask torture door
 /// --small`), on one CPU, where it finds its budget itself.
 fn serve() -> Command {
-    let binary = env!("CARGO_BIN_EXE_tidewater");
+    let binary = binary();
     let Some(group) = std::env::var_os("TW_TEST_CGROUP") else {
-        let mut command = Command::new(binary);
+        let mut command = Command::new(&binary);
         command.args(["serve", "--set", "memory.budget=512MiB"]);
         return command;
     };
@@ -250,7 +255,8 @@ fn serve() -> Command {
     command
         .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec taskset -c 0 \"$@\""])
         .arg(group)
-        .args([binary, "serve"]);
+        .arg(binary)
+        .arg("serve");
     command
 }
 
@@ -282,6 +288,17 @@ pub fn node(script: &str, args: &[&str]) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{script} failed\n{out}\n{err}");
     out.into_owned()
+}
+
+/// Every file below a folder.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(&folder).expect("a folder").flatten().map(|e| e.path()) {
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found
 }
 
 /// Asks again until `holds` or the deadline.

@@ -1,11 +1,12 @@
-//! Calls that fail, by the thousand: what they took, they give back. `TW_FAILING_CALLS` says how many of each kind.
+//! Calls that fail, by the thousand: what they took, they give back.
 
 use serde_json::{Value, json};
 
 use super::harness::{Server, folder};
+use super::torture;
 
 /// Calls of each kind in `.ci/run`; the last figures of 10 000 stand in `docs/origins.md`.
-const CALLS: usize = 1_000;
+const CALLS: u64 = 1_000;
 
 struct Kind {
     name: &'static str,
@@ -61,7 +62,7 @@ fn kinds() -> Vec<Kind> {
 
 #[test]
 fn calls_that_fail_leave_no_descriptor_lock_job_or_memory_behind() {
-    let calls = std::env::var("TW_FAILING_CALLS").ok().and_then(|n| n.parse().ok()).unwrap_or(CALLS);
+    let calls = torture::amount(CALLS) as usize;
     let dir = folder();
     let quiet = ["compaction.enabled=false", "retention.enabled=false", "continuous_queries.enabled=false"];
     let server = Server::start(dir.path(), &[&quiet[..], &["delete.max_rows_per_delete=10"]].concat());

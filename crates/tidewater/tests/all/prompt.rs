@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::harness::{Server, TOKEN, folder, python, tidewater};
+use super::harness::{Server, TOKEN, files, folder, python, tidewater};
 
 const START_NS: i64 = 1_767_225_600_000_000_000;
 
@@ -29,7 +29,7 @@ fn a_user_types_completes_watches_draws_and_cancels() {
     let home = folder();
     let told = python("prompt.py", &[env!("CARGO_BIN_EXE_tidewater"), &server.url, TOKEN, text(home.path())]);
     let told: Value = serde_json::from_str(&told).expect("json");
-    assert_eq!(told, json!({"tried": 38}));
+    assert_eq!(told, json!({"tried": 40}));
 }
 
 /// Runs `tidewater sql` with statements on its standard input.
@@ -64,16 +64,11 @@ fn statements_from_a_pipe_are_run_to_the_first_that_fails() {
 
 /// Every file below a folder with its size and the time of its last change.
 fn state(folder: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
-    let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for path in std::fs::read_dir(&folder).expect("a folder").flatten().map(|e| e.path()) {
-            let metadata = path.symlink_metadata().expect("it is there");
-            match metadata.is_dir() {
-                true => folders.push(path),
-                false => found.push((path, metadata.len(), metadata.modified().expect("a time"))),
-            }
-        }
-    }
+    let of = |path: PathBuf| {
+        let metadata = path.symlink_metadata().expect("it is there");
+        (path, metadata.len(), metadata.modified().expect("a time"))
+    };
+    let mut found: Vec<_> = files(folder).into_iter().map(of).collect();
     found.sort();
     found
 }

@@ -1,0 +1,205 @@
+//! Every call into the system of a short script fails once, with EIO and with ENOSPC.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use super::{amount, bar, figure, seed};
+use crate::crash::{CALM, FAST};
+use crate::harness::{DEADLINE, Server, TOKEN, binary, folder};
+use crate::oracle::Known;
+
+const CALLS: [&str; 7] = ["fdatasync", "fsync", "write", "pwrite64", "rename", "openat", "unlink"];
+const ERRORS: [&str; 2] = ["EIO", "ENOSPC"];
+/// Times that each client of the script writes; deletes and changes of type are among them.
+const STEPS: usize = 17;
+/// EX_IOERR of sysexits.h: the server ended because log or catalog cannot be trusted.
+const EXIT_IO: i32 = 74;
+
+/// What a call was made on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum On {
+    Log,
+    Catalog,
+    /// Data files, temporary files, the folders that hold them.
+    Files,
+    /// Tokens, policies, history.
+    Server,
+    /// What is not the server's: its output, sockets, libraries.
+    Other,
+}
+
+/// A call that was made to fail, as strace wrote it down.
+#[derive(Debug)]
+struct Injected {
+    on: On,
+    /// As strace wrote it.
+    #[expect(dead_code, reason = "shown when a case fails")]
+    line: String,
+}
+
+/// Starts the server with its N-th call (of each of its threads) failing, or with none and all calls written down.
+fn start(dir: &Path, injection: Option<(&str, &str, u64)>, trace: &Path) -> Result<Server, String> {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-y", "--seccomp-bpf", "-o"]).arg(trace);
+    match injection {
+        Some((call, error, n)) => {
+            command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:error={error}:when={n}")])
+        }
+        None => command.args(["-e", &format!("trace={}", CALLS.join(","))]),
+    };
+    command.arg(binary()).args(["serve", "--set", "memory.budget=512MiB"]);
+    command.args(["--set", "server.port=0", "--set", "storage.min_free_bytes=16MiB"]);
+    command.args(FAST.iter().flat_map(|setting| ["--set", setting]));
+    command.arg("--set").arg(format!("storage.local_path={}", dir.join("data").display()));
+    command.env("TIDEWATER_AUTH_BOOTSTRAP_TOKEN", TOKEN).current_dir(dir);
+    Server::spawn(dir, &mut command)
+}
+
+/// Writes, deletes, imports, changes types, waits for jobs; until the server is gone.
+fn script(server: &Server, known: &mut Known) {
+    for _ in 0..STEPS {
+        for client in 0..8 {
+            if !known.step(server, client) {
+                return;
+            }
+        }
+    }
+    for path in ["/api/v1/write/line-protocol/flush", "/api/v1/compaction/trigger?wait=true"] {
+        if server.try_send("POST", path, &[], b"").is_err() {
+            return;
+        }
+    }
+}
+
+/// What was made to fail.
+fn injected(trace: &Path, data: &Path) -> Vec<Injected> {
+    let text = std::fs::read(trace).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let data = data.to_str().expect("plain");
+    let on = |line: &str| {
+        let Some((_, below)) = line.split_once(data) else { return On::Other };
+        let part = below.trim_start_matches('/');
+        match part {
+            _ if part.starts_with("log") => On::Log,
+            _ if part.starts_with("catalog") => On::Catalog,
+            _ if part.starts_with("server.sqlite") => On::Server,
+            _ => On::Files,
+        }
+    };
+    let failed = text.lines().filter(|line| line.contains("(INJECTED)"));
+    failed.map(|line| Injected { on: on(line), line: line.to_owned() }).collect()
+}
+
+/// The calls of an undisturbed run that touch what is the server's: which the n-th of a thread is, and how many
+/// threads' n-th.
+fn calls(trace: &Path, data: &Path) -> BTreeSet<(&'static str, u64)> {
+    let text = std::fs::read(trace).expect("a trace");
+    let data = data.to_str().expect("plain");
+    let (mut counts, mut ours) = (BTreeMap::<(&str, String), u64>::new(), BTreeSet::new());
+    for line in String::from_utf8_lossy(&text).lines() {
+        let Some((thread, call)) = line.split_once(' ') else { continue };
+        let is_it = |name: &&str| call.trim_start().strip_prefix(name).is_some_and(|rest| rest.starts_with('('));
+        let Some(name) = CALLS.into_iter().find(|name| is_it(&name)) else { continue };
+        let count = counts.entry((name, thread.to_owned())).or_default();
+        *count += 1;
+        if call.contains(data) {
+            ours.insert((name, *count));
+        }
+    }
+    ours
+}
+
+/// What is promised of the process after these calls failed: it ends with 74 when log or catalog cannot be trusted any
+/// more, which after a sync that failed is so whatever the error, and goes on otherwise.
+fn judge(call: &str, error: &str, injected: &[Injected], end: Option<ExitStatus>) -> Result<(), String> {
+    let is_trusted =
+        !injected.iter().any(|i| matches!(i.on, On::Log | On::Catalog)) || error != "EIO" && !call.ends_with("sync");
+    match end {
+        Some(status) if status.code() == Some(EXIT_IO) && !is_trusted => Ok(()),
+        Some(status) => Err(format!("the server ended: {status}")),
+        None => Ok(()),
+    }
+}
+
+/// The process that a strace started.
+fn traced(server: &Server) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.pid())).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+/// A signal for the traced process; strace ends with it, and as it does.
+fn signal(server: &Server, name: &str) {
+    if let Some(pid) = traced(server) {
+        let _ = Command::new("kill").args([name, &pid.to_string()]).status();
+    }
+}
+
+#[test]
+fn every_call_into_the_system_fails_once() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        println!("skipped: strace is not installed");
+        return;
+    }
+    // the calls of one undisturbed run
+    let dir = folder();
+    let trace = dir.path().join("trace");
+    let mut known = Known::new();
+    let mut server = start(dir.path(), None, &trace).expect("it starts");
+    known.prepare(&server);
+    script(&server, &mut known);
+    signal(&server, "-TERM");
+    assert!(server.wait_end(DEADLINE).is_some_and(|s| s.success()), "it stops");
+    let calls = calls(&trace, &dir.path().join("data"));
+    let cases: Vec<(&str, &str, u64)> =
+        calls.iter().flat_map(|(call, n)| ERRORS.map(|error| (*call, error, *n))).collect();
+    // less than all: some of them, by the seed
+    let step = (cases.len() as u64 / amount(12)).max(1);
+    let chosen: Vec<_> = cases.iter().skip((seed() % step) as usize).step_by(step as usize).collect();
+    let bar = bar("failing calls", chosen.len() as u64);
+    let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
+    for (call, error, n) in &chosen {
+        let what = format!("{call} {n} with {error}");
+        let dir = folder();
+        let trace = dir.path().join("trace");
+        let mut known = Known::new();
+        let mut outcome = start(dir.path(), Some((call, error, *n)), &trace);
+        let end = outcome.as_mut().ok().and_then(|server| {
+            if known.try_prepare(server) {
+                script(server, &mut known);
+            }
+            let end = server.wait_end(Duration::from_millis(20));
+            signal(server, "-KILL");
+            server.wait_end(DEADLINE);
+            end
+        });
+        let injected = injected(&trace, &dir.path().join("data"));
+        judge(call, error, &injected, end).unwrap_or_else(|fault| panic!("{what}: {fault}\n{injected:#?}"));
+        let on: BTreeSet<On> = injected.iter().map(|i| i.on).collect();
+        let outcome = match (&outcome, end) {
+            (Err(log), _) => {
+                assert!(!log.contains("panicked"), "{what}: {log}");
+                "no start"
+            }
+            (Ok(_), Some(_)) => "exit 74",
+            (Ok(_), None) => "goes on",
+        };
+        on.iter().for_each(|on| *outcomes.entry(format!("{error} on {on:?}: {outcome}")).or_default() += 1);
+        let mut server = Server::start(dir.path(), &CALM);
+        known.check(&server).unwrap_or_else(|fault| panic!("{what}: {fault}\n{injected:#?}"));
+        server.kill();
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    figure(
+        "syscalls",
+        &format!(
+            "{} of {} failing calls tried: {}; 0 lost, 0 doubled, 0 torn",
+            chosen.len(),
+            cases.len(),
+            outcomes.iter().map(|(what, n)| format!("{what} {n}")).collect::<Vec<_>>().join(", ")
+        ),
+    );
+    assert!(!outcomes.is_empty(), "no call was made to fail");
+}

@@ -1,0 +1,383 @@
+//! `cargo xtask torture`: promises tried for longer than the tests do, and `docs/guarantees.md`, which says what came of
+//! it. What each run found is kept in `docs/guarantees.json`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::{cargo, cargo_test, fuzz, load, python_environment, root, target};
+
+/// A promise and how it is tried.
+struct Row {
+    name: &'static str,
+    promise: &'static str,
+    tried: &'static str,
+    goal: &'static str,
+    /// How many of `unit` the full form has.
+    full: u64,
+    unit: &'static str,
+    by: By,
+}
+
+enum By {
+    /// Tests of the whole server, by their names.
+    Server(&'static [&'static str]),
+    /// Tests of one crate.
+    Crate(&'static str, &'static str),
+    /// The corpora of the door's tests.
+    Door,
+    Load,
+    Fuzz,
+}
+
+const ROWS: [Row; 17] = [
+    Row {
+        name: "kill",
+        promise: "A write that was acknowledged survives kill -9 at any moment, whole and once; what was deleted or has expired stays away; continuous queries hold what they sum up.",
+        tried: "kill -9 at random moments and at eight phases of a row's way, half of them with everything lost that was not synced; flush every 50 ms, compaction and continuous queries every 200 ms, retention every second; seven writers (lines, columns, two tables at once, imports), deletes and changes of type; a DuckDB reading the catalog throughout.",
+        goal: "1 000 cycles; 0 lost, 0 doubled, 0 torn; restart p99 ≤ 2 s with 256 MiB of log",
+        full: 1_000,
+        unit: "cycles",
+        by: By::Server(&["crash::t20_t22", "crash::a_start_with_much_log"]),
+    },
+    Row {
+        name: "power",
+        promise: "The same when the machine loses power.",
+        tried: "ext4 in a loop file, mounted with commit=300 and noauto_da_alloc, the load of `kill` on it; the file system is cut from its device at a random moment without a flush of its journal (FS_IOC_SHUTDOWN), mounted again, `doctor --deep`, opened.",
+        goal: "300 cuts; 0 files of the catalog absent or short",
+        full: 300,
+        unit: "cuts",
+        by: By::Server(&["torture::power"]),
+    },
+    Row {
+        name: "failpoints",
+        promise: "No step of a flush, merge, delete, import, change of type, continuous query or retention run leaves half of its work.",
+        tried: "The process ends itself at every named point of the source, the first to fourth time it gets there, under the load of `kill`.",
+        goal: "every point × 20 seeds",
+        full: 20,
+        unit: "seeds",
+        by: By::Server(&["torture::points"]),
+    },
+    Row {
+        name: "syscalls",
+        promise: "After an I/O error on log or catalog nothing more is acknowledged and the process ends with 74; errors on data files and a full disk stop neither it nor the writes that fit.",
+        tried: "strace makes the N-th fdatasync, fsync, write, pwrite64, rename, openat and unlink of a script fail, first with EIO, then with ENOSPC, for every N that touches the folder; then a start and the oracle.",
+        goal: "every N",
+        full: 5_000,
+        unit: "failing calls",
+        by: By::Server(&["torture::syscalls"]),
+    },
+    Row {
+        name: "rot",
+        promise: "A data file whose bytes change on disk makes a query fail with its name, never an answer wrong; the log says where it is damaged and gives no row beyond.",
+        tried: "Random bits, sectors of zeros, cuts, bytes of another file and missing files in Parquet, asked of a server that starts on them; the same in the log below its durable mark.",
+        goal: "20 000 data files, 200 000 logs, 2 000 catalogs; 0 wrong rows, 0 process ends",
+        full: 20_000,
+        unit: "damaged data files",
+        by: By::Server(&["torture::rot"]),
+    },
+    Row {
+        name: "rot-log",
+        promise: "The same of the log: damage below the durable mark is named, and no record from it on is taken for whole.",
+        tried: "Random bits, sectors of zeros, cuts and exchanged segments of logs, opened.",
+        goal: "200 000 logs",
+        full: 200_000,
+        unit: "damaged logs",
+        by: By::Crate("tidewater-store", "log::tests::random_damage"),
+    },
+    Row {
+        name: "disk",
+        promise: "A full disk refuses writes with 507, answers every query, and takes writes again when there is room, which a delete by time alone makes.",
+        tried: "A file system of 512 MiB filled until 507 and freed by a delete, over and over; every fifth time killed while it is full.",
+        goal: "100 rounds; writes again within 5 s",
+        full: 100,
+        unit: "rounds",
+        by: By::Server(&["torture::disk"]),
+    },
+    Row {
+        name: "load",
+        promise: "A thousand clients at once get answers or 503, never another fault; memory stays within the budget.",
+        tried: "1 000 connections, seven writes to three queries; every row counted afterwards.",
+        goal: "5 minutes; no 5xx but 503, 0 connections lost, RSS ≤ budget + 10 %, `/health` p99 ≤ 100 ms",
+        full: 5,
+        unit: "minutes",
+        by: By::Load,
+    },
+    Row {
+        name: "leak",
+        promise: "A call that fails gives back all it took, and the next good one works.",
+        tried: "Failing calls of every subsystem that the list of fixes names; memory, descriptors, threads, temporary files, locks and jobs before and after.",
+        goal: "10 000 of each kind; descriptors and threads ± 0, temporary files 0, no lock or job left",
+        full: 10_000,
+        unit: "calls of each kind",
+        by: By::Server(&["origins::calls_that_fail"]),
+    },
+    Row {
+        name: "spike",
+        promise: "What waits, fails or idles uses no processor.",
+        tried: "Every slot held by a query that never ends and 500 more waiting; a health probe that always fails; every background task failing; 1 000 idle connections; a server with nothing to do; side by side.",
+        goal: "10 minutes; ≤ 2 % of a core above the idle server, `/health` p99 ≤ 20 ms, tries as the backoff says",
+        full: 10,
+        unit: "minutes",
+        by: By::Server(&["torture::spike"]),
+    },
+    Row {
+        name: "clock",
+        promise: "A clock that is set loses no row, expires none early, and stops no job.",
+        tried: "libfaketime under the server: an hour and a day on and back, ten years back, standing still, under the load of `kill`, with kill -9 between them.",
+        goal: "100 jumps",
+        full: 100,
+        unit: "jumps",
+        by: By::Server(&["torture::clock"]),
+    },
+    Row {
+        name: "model",
+        promise: "Whatever sequence of writes, flushes, merges, deletes, retention, continuous queries, changes of type, drops, renames and crashes: each table holds what it ought to after each step.",
+        tried: "Random sequences on a store of their own against a reference in memory.",
+        goal: "20 000 sequences",
+        full: 20_000,
+        unit: "sequences",
+        by: By::Crate("tidewater-store", "model_tests::"),
+    },
+    Row {
+        name: "fuzz",
+        promise: "No bytes from outside make the server panic, read what is not theirs or take memory without bound.",
+        tried: "libFuzzer with the address sanitizer on every decoder, the syntax door and the parameters.",
+        goal: "5 000 000 executions of each target, 0 findings",
+        full: 5_000_000,
+        unit: "executions of each target",
+        by: By::Fuzz,
+    },
+    Row {
+        name: "network",
+        promise: "A write with an idempotency key is stored once, however often it or its answer gets lost.",
+        tried: "A proxy that sends slowly, cuts requests and answers and delivers requests twice; every client repeats until it is acknowledged.",
+        goal: "10 000 requests; 0 lost, 0 doubled",
+        full: 10_000,
+        unit: "requests",
+        by: By::Server(&["torture::network"]),
+    },
+    Row {
+        name: "differential",
+        promise: "A statement gives DuckDB's answer or a clear refusal.",
+        tried: "Statements of 23 shapes made by chance over NULL, NaN, infinities, days of clock changes and the ends of integers, asked of both.",
+        goal: "20 000 statements, 0 wrong",
+        full: 20_010,
+        unit: "statements",
+        by: By::Server(&["differential::statements_made_by_chance"]),
+    },
+    Row {
+        name: "upgrade",
+        promise: "A folder of an earlier version is brought up to date by its first start; one of a newer version is refused and left alone.",
+        tried: "Folders kept from earlier formats, as kill -9 left them, opened, written to, merged, stopped and checked from outside.",
+        goal: "every earlier format",
+        full: 1,
+        unit: "pass",
+        by: By::Server(&["torture::upgrade"]),
+    },
+    Row {
+        name: "door",
+        promise: "Slow, half-open, oversize and malformed requests end with a clear answer and hold nothing.",
+        tried: "The corpora of the door's tests, one server at a time.",
+        goal: "all",
+        full: 1,
+        unit: "pass",
+        by: By::Door,
+    },
+];
+
+/// What one target may take.
+const FUZZ_SECONDS: u64 = 7_200;
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// A row of docs/guarantees.md; `all`, which goes on where an earlier run of the same commit ended; `page`, which only
+    /// writes the document
+    row: String,
+    /// How many: cycles, seeds, minutes … as the row counts [default: the row's full form]
+    #[arg(long, visible_aliases = ["cycles", "seeds", "minutes"])]
+    amount: Option<u64>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// door and load: in a control group of 512 MiB, on one CPU (needs root)
+    #[arg(long)]
+    small: bool,
+    /// load: connections
+    #[arg(long, default_value_t = 1_000)]
+    connections: usize,
+}
+
+/// What the last run of a row found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    figures: Vec<String>,
+    amount: u64,
+    seed: u64,
+    date: String,
+    commit: String,
+    command: String,
+}
+
+/// What a test writes to `TW_FIGURES`.
+#[derive(Deserialize)]
+struct Figure {
+    figure: String,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    if options.row == "all" {
+        let commit = commit()?;
+        for row in &ROWS {
+            let known = records()?;
+            let is_done = known.get(row.name).is_some_and(|r| r.commit == commit && r.amount >= row.full);
+            if is_done {
+                println!("{}: done at {commit}", row.name);
+            } else {
+                one(row, &Options { row: row.name.into(), amount: None, ..*options })?;
+            }
+        }
+        return Ok(());
+    }
+    if options.row == "page" {
+        return Ok(fs::write(root().join("docs/guarantees.md"), page(&records()?)?)?);
+    }
+    let names = || ROWS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
+    let row = ROWS.iter().find(|row| row.name == options.row);
+    one(row.with_context(|| format!("there is no row {:?}: all, page, {}", options.row, names()))?, options)
+}
+
+/// Runs a row and writes down what came of it.
+fn one(row: &Row, options: &Options) -> Result<()> {
+    let amount = options.amount.unwrap_or(row.full);
+    let mut figures = match row.by {
+        By::Server(tests) => {
+            tests.iter().map(|test| server_test(test, amount, options.seed)).collect::<Result<Vec<_>>>()?.concat()
+        }
+        By::Crate(package, test) => {
+            let mut command = cargo();
+            command.args(["test", "--release", "-p", package, "--lib", "--", "--nocapture", test]);
+            crate::run(command.env("TW_AMOUNT", amount.to_string()).env("TW_SEED", options.seed.to_string()))?;
+            Vec::new()
+        }
+        By::Door => {
+            load::door(options.small)?;
+            Vec::new()
+        }
+        By::Load => vec![load::run(amount as f64, options.connections, options.small)?],
+        By::Fuzz => fuzz::run(&fuzz::Options {
+            targets: Vec::new(),
+            runs: amount,
+            seconds: FUZZ_SECONDS,
+            seed: options.seed as u32,
+        })?,
+    };
+    if figures.is_empty() {
+        figures.push(format!("{amount} {}: held", row.unit));
+    }
+    let command = format!("cargo xtask torture {} --amount {amount} --seed {}", row.name, options.seed);
+    let record = Record { figures, amount, seed: options.seed, date: date()?, commit: commit()?, command };
+    let mut known = records()?;
+    known.insert(row.name.to_owned(), record);
+    fs::write(root().join("docs/guarantees.json"), serde_json::to_string_pretty(&known)? + "\n")?;
+    fs::write(root().join("docs/guarantees.md"), page(&known)?)?;
+    Ok(())
+}
+
+/// Runs tests of the whole server against the binary that users get; what they found.
+fn server_test(test: &str, amount: u64, seed: u64) -> Result<Vec<String>> {
+    let place = target().join("torture");
+    fs::create_dir_all(&place)?;
+    let figures = place.join("figures.jsonl");
+    let _ = fs::remove_file(&figures);
+    let binary = release_binary(&place)?;
+    let mut command = cargo_test();
+    command.args(["--test", "all", "--", "--nocapture", "--test-threads=1", test]);
+    command.env("TW_TEST_BINARY", binary).env("TW_FIGURES", &figures).env("TW_TEST_PYTHON", python_environment()?);
+    crate::run(command.env("TW_AMOUNT", amount.to_string()).env("TW_SEED", seed.to_string()))?;
+    let lines = fs::read_to_string(&figures).unwrap_or_default();
+    lines.lines().map(|line| Ok(serde_json::from_str::<Figure>(line)?.figure)).collect()
+}
+
+/// The product without the tests' assertions, at a place of its own: the tests' build would take its name.
+fn release_binary(place: &Path) -> Result<PathBuf> {
+    crate::run(cargo().args(["build", "--release", "-p", "tidewater"]))?;
+    let copy = place.join("tidewater");
+    let built = target().join("release/tidewater");
+    fs::copy(&built, &copy).with_context(|| format!("cannot copy {}", built.display()))?;
+    Ok(copy)
+}
+
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.current_dir(root()).output()?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+fn date() -> Result<String> {
+    said(Command::new("date").args(["-u", "+%F"]))
+}
+
+/// The commit that is tried; what is not committed is said.
+fn commit() -> Result<String> {
+    let commit = said(Command::new("git").args(["rev-parse", "--short=7", "HEAD"]))?;
+    let changed = said(Command::new("git").args(["status", "--porcelain", "--", "crates", "Cargo.lock"]))?;
+    Ok(if changed.is_empty() { commit } else { format!("{commit} with changes") })
+}
+
+fn records() -> Result<BTreeMap<String, Record>> {
+    match fs::read_to_string(root().join("docs/guarantees.json")) {
+        Ok(text) => serde_json::from_str(&text).context("docs/guarantees.json"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(error).context("docs/guarantees.json"),
+    }
+}
+
+/// `docs/guarantees.md`.
+fn page(known: &BTreeMap<String, Record>) -> Result<String> {
+    let mut out = fs::read_to_string(root().join("xtask/guarantees/head.md"))?;
+    out += "\n| name | promise | how it is tried | figure to reach | last run |\n|---|---|---|---|---|\n";
+    for row in &ROWS {
+        let last = match known.get(row.name) {
+            None => "not in its full form yet; the short form is a test".to_owned(),
+            Some(r) => {
+                let length = if r.amount < row.full {
+                    format!(" (shorter than the full form, {} {})", row.full, row.unit)
+                } else {
+                    String::new()
+                };
+                format!(
+                    "{}{length}. {}, commit {}, seed {}: `{}`",
+                    r.figures.join(". "),
+                    r.date,
+                    r.commit,
+                    r.seed,
+                    r.command
+                )
+            }
+        };
+        writeln!(
+            out,
+            "| <a id=\"{0}\"></a>{0} | {1} | {2} | {3} | {4} |",
+            row.name, row.promise, row.tried, row.goal, last
+        )?;
+    }
+    out += &fs::read_to_string(root().join("xtask/guarantees/tail.md"))?;
+    Ok(out)
+}
+
+/// The page is what its records give.
+pub fn check() -> Result<()> {
+    let written = fs::read_to_string(root().join("docs/guarantees.md")).context("docs/guarantees.md")?;
+    let known = records()?;
+    if let Some(unknown) = known.keys().find(|name| ROWS.iter().all(|row| row.name != **name)) {
+        bail!("docs/guarantees.json has a row {unknown:?} that is not tried");
+    }
+    ensure!(written == page(&known)?, "docs/guarantees.md is old: `cargo xtask torture page` writes it");
+    Ok(())
+}
