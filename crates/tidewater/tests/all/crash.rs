@@ -96,16 +96,16 @@ fn t20_t22_kill_9_at_any_moment_loses_nothing_and_doubles_nothing() {
 }
 
 /// One server's life under load and its end; how long it took to start, when it did.
-fn kill_once<'a>(
+fn kill_once(
     dir: &std::path::Path,
     known: &mut Known,
     cycle: u64,
     random: &mut Random,
-    kills: &mut BTreeMap<&'a str, usize>,
+    kills: &mut BTreeMap<&str, usize>,
     what: &str,
 ) -> Option<f64> {
     let phases = PHASES.len() as u64;
-    let phase = (cycle % 2 == 0).then(|| PHASES[(cycle / 2 % phases) as usize]);
+    let phase = cycle.is_multiple_of(2).then(|| PHASES[(cycle / 2 % phases) as usize]);
     let mut env: Vec<(&str, &str)> = phase.iter().map(|(_, point)| ("TIDEWATER_FAILPOINT", *point)).collect();
     // kill -9 keeps the page cache; behind this door it takes along whatever was not synced
     let loses_power = cycle / 2 / phases % 2 == 1 || cycle % 4 == 3;

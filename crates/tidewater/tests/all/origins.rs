@@ -82,7 +82,7 @@ fn calls_that_fail_leave_no_descriptor_lock_job_or_memory_behind() {
             assert_eq!(reply.status, kind.status, "{}: {reply:?}", kind.name);
         }
     };
-    let kinds = kinds();
+    let (kinds, mut said) = (kinds(), Vec::new());
     // what is made once, such as caches and threads, is made here
     kinds.iter().for_each(|kind| fail(kind, calls.div_ceil(5)));
     let threads = || std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("a process").count();
@@ -92,12 +92,7 @@ fn calls_that_fail_leave_no_descriptor_lock_job_or_memory_behind() {
             (server.metric("process_open_fds"), server.metric("process_resident_memory_bytes"), threads(), temporary());
         fail(kind, calls);
         let grown = server.metric("process_resident_memory_bytes") - rss;
-        println!(
-            "{}: {calls} failing calls, RSS {:+.1} % ({:+.1} MiB)",
-            kind.name,
-            grown / rss * 100.0,
-            grown / 1048576.0
-        );
+        said.push(format!("{} {:+.1} %", kind.name, grown / rss * 100.0));
         assert!(grown < 16.0 * 1_048_576.0, "{}: {grown} bytes more", kind.name);
         assert_eq!(server.metric("process_open_fds"), descriptors, "{}", kind.name);
         assert!(threads() <= before + 2, "{}: {} threads, {before} before", kind.name, threads());
@@ -115,4 +110,87 @@ fn calls_that_fail_leave_no_descriptor_lock_job_or_memory_behind() {
     assert_eq!(post("/api/v1/continuous_queries/1/execute", day), 200);
     assert_eq!(post("/api/v1/compaction/trigger?wait=true", json!({})), 200);
     assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[95]]));
+    torture::figure("leak", &format!("{calls} failing calls of each kind, RSS: {}", said.join(", ")));
+}
+
+/// What a caller does again and again, undone by itself or by its next turn.
+type Deed = (&'static str, fn(&Server, u64));
+
+const DEEDS: [Deed; 9] = [
+    ("a point is written anew", |server, turn| {
+        let line = format!("point,host=h{} v={turn}i 1700000000000000000", turn % 50);
+        assert_eq!(server.send("POST", "/write?db=default", &[], line.as_bytes()).status, 204);
+    }),
+    ("a request with a key is repeated", |server, turn| {
+        let key = format!("key-{}", turn % 50);
+        let line = format!("keyed v={}i {}", turn % 50, turn % 50 + 1);
+        let headers = [("idempotency-key", &*key)];
+        let reply = server.send("POST", "/api/v1/write/line-protocol", &headers, line.as_bytes());
+        assert_eq!(reply.status, 204, "{reply:?}");
+    }),
+    ("a query", |server, turn| {
+        let sql = format!("SELECT host, count(*), avg(v) FROM m WHERE v >= {} GROUP BY host", turn % 90);
+        let reply = server.query_with(&sql, &[("cache-control", "no-cache")]);
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }),
+    ("a query whose answer is kept", |server, turn| {
+        server.rows(&format!("SELECT count(*) FROM m WHERE v < {}", turn % 90));
+    }),
+    ("a delete that finds nothing", |server, _| {
+        let body = json!({"database": "default", "measurement": "m", "where": "v < 0", "confirm": true}).to_string();
+        let reply = server.send("POST", "/api/v1/delete", &[], body.as_bytes());
+        assert_eq!((reply.status, &reply.json()["deleted_count"]), (200, &json!(0)));
+    }),
+    ("a policy is made and deleted", |server, _| {
+        let body = json!({"name": "brief", "database": "default", "measurement": "x", "retention_days": 1}).to_string();
+        let made = server.send("POST", "/api/v1/retention", &[], body.as_bytes());
+        assert_eq!(made.status, 201, "{made:?}");
+        let path = format!("/api/v1/retention/{}", made.json()["id"]);
+        assert_eq!(server.send("DELETE", &path, &[], b"").status, 200);
+    }),
+    ("a continuous query is made and deleted", |server, _| {
+        let body = json!({"name": "brief", "database": "default", "source_measurement": "m",
+            "destination_measurement": "brief", "interval": "1h", "query": "SELECT time_bucket(INTERVAL '1 hour', time) \
+            AS time, count(*) AS n FROM m WHERE time >= {start_time} AND time < {end_time} GROUP BY 1"});
+        let made = server.send("POST", "/api/v1/continuous_queries", &[], body.to_string().as_bytes());
+        assert_eq!(made.status, 201, "{made:?}");
+        let path = format!("/api/v1/continuous_queries/{}", made.json()["id"]);
+        assert_eq!(server.send("DELETE", &path, &[], b"").status, 200);
+    }),
+    ("a flush with nothing to flush", |server, _| server.flush()),
+    ("the lists that dashboards ask for", |server, turn| {
+        let paths = ["/api/v1/databases", "/api/v1/jobs", "/metrics", "/api/v1/queries/active", "/health"];
+        assert_eq!(server.get(paths[turn as usize % paths.len()]).status, 200);
+    }),
+];
+
+#[test]
+fn calls_that_succeed_leave_nothing_behind_either() {
+    let calls = if torture::is_full() { torture::amount(CALLS) } else { 200 };
+    let dir = folder();
+    let server = Server::start(dir.path(), &["ingest.max_quiet_age_ms=200", "compaction.interval_ms=200"]);
+    let line = |i: i64| format!("m,host=h{} v={i}i {}\n", i % 5, 1_700_000_000_000_000_000 + i);
+    server.lines(&(0..100).map(line).collect::<String>());
+    server.flush();
+    let threads = || std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("a process").count();
+    let temporary = || std::fs::read_dir(server.data().join("tmp")).map_or(0, Iterator::count);
+    DEEDS.iter().for_each(|(_, deed)| (0..calls.div_ceil(5)).for_each(|turn| deed(&server, turn)));
+    let mut said = Vec::new();
+    for (name, deed) in DEEDS {
+        let (descriptors, rss, before, files) =
+            (server.metric("process_open_fds"), server.metric("process_resident_memory_bytes"), threads(), temporary());
+        (0..calls).for_each(|turn| deed(&server, turn));
+        let grown = server.metric("process_resident_memory_bytes") - rss;
+        said.push(format!("{name} {:+.1} %", grown / rss * 100.0));
+        assert!(grown < 16.0 * 1_048_576.0, "{name}: {grown} bytes more");
+        // files that a job has open meanwhile are closed with it
+        crate::harness::eventually(&format!("{name}: as many descriptors as before"), || {
+            server.metric("process_open_fds") <= descriptors
+        });
+        assert!(threads() <= before + 2, "{name}: {} threads, {before} before", threads());
+        assert!(temporary() <= files, "{name}: {} temporary files", temporary());
+    }
+    assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[100]]));
+    assert_eq!(server.rows("SELECT count(*), count(DISTINCT host) FROM point"), json!([[50, 50]]));
+    torture::figure("leak", &format!("{calls} good calls of each kind, RSS: {}", said.join(", ")));
 }

@@ -1,6 +1,8 @@
 //! How far a row of `docs/guarantees.md` goes: a short form as a test, the full one by `cargo xtask torture`, which says
 //! how much (`TW_AMOUNT`) and from which seed (`TW_SEED`), and keeps what came of it (`TW_FIGURES`).
 
+#![expect(clippy::disallowed_methods, reason = "files, disks and clocks are got in the way of on purpose")]
+
 use std::io::Write as _;
 
 use indicatif::{ProgressBar, ProgressStyle};

@@ -101,7 +101,7 @@ fn calls(trace: &Path, data: &Path) -> BTreeSet<(&'static str, u64)> {
     for line in String::from_utf8_lossy(&text).lines() {
         let Some((thread, call)) = line.split_once(' ') else { continue };
         let is_it = |name: &&str| call.trim_start().strip_prefix(name).is_some_and(|rest| rest.starts_with('('));
-        let Some(name) = CALLS.into_iter().find(|name| is_it(&name)) else { continue };
+        let Some(name) = CALLS.into_iter().find(|name| is_it(name)) else { continue };
         let count = counts.entry((name, thread.to_owned())).or_default();
         *count += 1;
         if call.contains(data) {
