@@ -307,9 +307,11 @@ fn server_test(test: &str, amount: u64, seed: u64) -> Result<Vec<String>> {
 /// The product without the tests' assertions, at a place of its own: the tests' build would take its name.
 fn release_binary(place: &Path) -> Result<PathBuf> {
     crate::run(cargo().args(["build", "--release", "-p", "tidewater"]))?;
-    let copy = place.join("tidewater");
+    let (aside, copy) = (place.join("tidewater.new"), place.join("tidewater"));
     let built = target().join("release/tidewater");
-    fs::copy(&built, &copy).with_context(|| format!("cannot copy {}", built.display()))?;
+    // another row may be running the one that is there
+    fs::copy(&built, &aside).with_context(|| format!("cannot copy {}", built.display()))?;
+    fs::rename(&aside, &copy)?;
     Ok(copy)
 }
 
