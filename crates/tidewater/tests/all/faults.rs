@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::harness::{Server, columnar, eventually, folder};
+use super::harness::{Server, columnar, eventually, folder, has_strace};
 
 /// Puts a file where the table's folder should be: every flush of the database fails until it goes.
 fn block_flush(server: &Server) -> PathBuf {
@@ -141,7 +141,7 @@ fn b7_t23_an_outage_of_the_storage_over_restarts_loses_nothing() {
 
 #[test]
 fn b8_a_file_and_its_name_are_synced_before_the_catalog_names_it() {
-    if Command::new("strace").arg("-V").output().is_err() {
+    if !has_strace() {
         println!("skipped: strace is not installed, so system calls cannot be watched");
         return;
     }
@@ -235,7 +235,7 @@ fn b10_t18_overload_is_503_with_retry_after_in_bounded_memory_and_nothing_is_los
 
 #[test]
 fn t24_a_segment_that_cannot_be_allocated_is_507_and_room_brings_writes_back() {
-    if Command::new("strace").arg("-V").output().is_err() {
+    if !has_strace() {
         println!("skipped: strace is not installed, so no error can be injected");
         return;
     }
@@ -297,7 +297,7 @@ fn commit_reports_an_error_yet_the_wal_has_it() {
     let committed = server.query_with("SELECT count(*) FROM t", &[("x-tidewater-read", "committed")]);
     assert_eq!(committed.json()["data"], json!([[2]]), "the commit stands");
     assert_eq!(server.rows("SELECT count(*), sum(v) FROM t"), json!([[2, 3]]), "and its rows are there once");
-    if Command::new("strace").arg("-V").output().is_err() {
+    if !has_strace() {
         println!("half skipped: strace is not installed, so no error can be injected into COMMIT");
         return;
     }

@@ -260,6 +260,11 @@ fn serve() -> Command {
     command
 }
 
+/// Whether system calls can be made to fail.
+pub fn has_strace() -> bool {
+    Command::new("strace").arg("-V").output().is_ok()
+}
+
 /// The interpreter with the clients that `cargo xtask test` installs.
 pub fn python(script: &str, args: &[&str]) -> String {
     let interpreter = std::env::var("TW_TEST_PYTHON")

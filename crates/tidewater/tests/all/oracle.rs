@@ -37,7 +37,7 @@ const LEFT: i64 = 3;
 pub struct Known {
     pub acknowledged: BTreeSet<Key>,
     pub unknown: BTreeSet<Key>,
-    pub refused: BTreeSet<Key>,
+    refused: BTreeSet<Key>,
     /// Rows of `gone` up to this sequence were deleted.
     deleted: i64,
     /// The same, of deletes whose answer did not come.
@@ -189,7 +189,7 @@ impl Known {
     }
 
     /// Takes over what one client knows.
-    pub fn learn(&mut self, mut of: Known) {
+    fn learn(&mut self, mut of: Known) {
         self.acknowledged.append(&mut of.acknowledged);
         self.unknown.append(&mut of.unknown);
         self.refused.append(&mut of.refused);
@@ -209,7 +209,8 @@ impl Known {
         let stored = stored(server);
         self.judge(&stored)?;
         self.learn_deletes(&stored)?;
-        self.learn_expired(&stored)
+        self.learn_expired(&stored);
+        Ok(())
     }
 
     /// Whether rows of a request may have gone again.
@@ -275,12 +276,11 @@ impl Known {
         Ok(())
     }
 
-    fn learn_expired(&mut self, stored: &Stored) -> Result<(), String> {
+    fn learn_expired(&mut self, stored: &Stored) {
         let acknowledged = self.acknowledged.range((AGED, 0)..(AGED + 1, 0));
         let absent = acknowledged.filter(|key| !stored.contains_key(&("aged".to_owned(), **key)));
         let absent: Vec<i64> = absent.map(|key| key.1).collect();
         self.expired.extend(absent);
-        Ok(())
     }
 }
 
@@ -408,7 +408,7 @@ fn the_oracle_sees_each_kind_of_fault() {
     known.learn_deletes(&half).unwrap();
     assert_eq!(known.deleted, 5);
     assert!(known.judge(&good).unwrap_err().contains("was deleted"));
-    known.learn_expired(&half).unwrap();
+    known.learn_expired(&half);
     half.extend([row("aged", (AGED, 1), ROWS)]);
     assert!(known.judge(&half).unwrap_err().contains("had expired"));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{amount, bar, figure, seed};
 use crate::crash::{CALM, FAST};
-use crate::harness::{DEADLINE, Server, TOKEN, binary, folder};
+use crate::harness::{DEADLINE, Server, TOKEN, binary, folder, has_strace};
 use crate::oracle::Known;
 
 const CALLS: [&str; 7] = ["fdatasync", "fsync", "write", "pwrite64", "rename", "openat", "unlink"];
@@ -92,8 +92,7 @@ fn injected(trace: &Path, data: &Path) -> Vec<Injected> {
     failed.map(|line| Injected { on: on(line), line: line.to_owned() }).collect()
 }
 
-/// The calls of an undisturbed run that touch what is the server's: which the n-th of a thread is, and how many
-/// threads' n-th.
+/// The calls of an undisturbed run that touch the server's folder, each by its number in its thread.
 fn calls(trace: &Path, data: &Path) -> BTreeSet<(&'static str, u64)> {
     let text = std::fs::read(trace).expect("a trace");
     let data = data.to_str().expect("plain");
@@ -138,7 +137,7 @@ fn signal(server: &Server, name: &str) {
 
 #[test]
 fn every_call_into_the_system_fails_once() {
-    if Command::new("strace").arg("-V").output().is_err() {
+    if !has_strace() {
         println!("skipped: strace is not installed");
         return;
     }
