@@ -12,6 +12,8 @@ mod fuzz;
 mod http;
 mod life;
 mod load;
+mod peers;
+mod planted;
 mod torture;
 
 use std::path::{Path, PathBuf};

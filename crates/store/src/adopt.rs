@@ -146,7 +146,7 @@ pub fn inspect(path: &Path, tags: &[String]) -> Result<Foreign> {
 }
 
 /// Bytes of the footer, which the last eight of a file name.
-fn footer_bytes(path: &Path, bytes: u64) -> Result<u32> {
+pub(crate) fn footer_bytes(path: &Path, bytes: u64) -> Result<u32> {
     use std::os::unix::fs::FileExt;
     let mut tail = [0; 8];
     let file = File::open(path).map_err(Error::io("cannot open", path))?;
@@ -155,7 +155,7 @@ fn footer_bytes(path: &Path, bytes: u64) -> Result<u32> {
 }
 
 /// What an import makes of a type, and whether every reader makes the same of it.
-fn stored(ty: &DataType) -> (Option<ColumnType>, bool) {
+pub(crate) fn stored(ty: &DataType) -> (Option<ColumnType>, bool) {
     match ty {
         DataType::Boolean => (Some(ColumnType::Bool), true),
         DataType::UInt64 => (Some(ColumnType::UInt64), true),
@@ -185,7 +185,7 @@ fn may_be_empty(metadata: &ParquetMetaData, column: usize) -> bool {
 }
 
 /// Least and greatest time by the statistics, or why they do not say.
-fn times(metadata: &ParquetMetaData, column: usize, ty: &DataType) -> Result<(i64, i64), String> {
+pub(crate) fn times(metadata: &ParquetMetaData, column: usize, ty: &DataType) -> Result<(i64, i64), String> {
     let unit_us = match ty {
         DataType::Timestamp(TimeUnit::Microsecond, _) => 1,
         DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000,
@@ -484,20 +484,12 @@ fn bring(
 }
 
 impl Lake {
-    /// The table is made by the first: an older server does not miss it.
     fn record_adopted(&self, table: TableId, sources: &[String]) -> Result<()> {
-        self.connection.execute_batch(
-            "CREATE TABLE IF NOT EXISTS tw_adopted (table_id INTEGER NOT NULL, source TEXT NOT NULL,
-             PRIMARY KEY (table_id, source)) WITHOUT ROWID",
-        )?;
         let mut insert = self.connection.prepare_cached("INSERT OR IGNORE INTO tw_adopted VALUES (?, ?)")?;
         sources.iter().try_for_each(|source| Ok(insert.execute(params![table.0, source]).map(drop)?))
     }
 
     fn adopted(&self, table: TableId) -> Result<HashSet<String>> {
-        if !self.connection.table_exists(None, "tw_adopted")? {
-            return Ok(HashSet::new());
-        }
         let mut statement = self.connection.prepare_cached("SELECT source FROM tw_adopted WHERE table_id = ?")?;
         let found = statement.query_map([table.0], |r| r.get(0))?;
         Ok(found.collect::<Result<_, _>>()?)

@@ -8,13 +8,18 @@
 
 mod anew;
 mod committer;
+mod digest;
 mod lake;
 mod load;
 pub mod locks;
+mod mark;
+mod rebuild;
 mod schema;
 
 pub use anew::CatalogRepair;
 pub(crate) use anew::{begin_anew, keep_copy, repair};
+#[cfg(interleave)]
+pub(crate) use committer::put_flushed;
 pub use committer::{Aside, Committer, Conversion, FlushedTable, Job, Replacement, ReplacementKind, Target, Want};
 pub use lake::Lake;
 pub use load::Loaded;
@@ -33,24 +38,91 @@ use crate::random;
 /// Opens the catalog, making it when the folder is new, and reads everything it holds.
 ///
 /// # Errors
-/// A newer format, a catalog of another server's making, SQLite's own errors.
+/// A newer format, a catalog that is damaged or missing or older than what was committed, SQLite's own errors.
 pub fn open(layout: &Layout, now_us: i64) -> Result<(Lake, Loaded)> {
     let path = layout.catalog();
-    let is_new = !path.exists();
+    let opened = match layout.catalog_repairing().exists() {
+        true => Err(Error::Damaged("its repair was cut short".into())),
+        false => read(layout, now_us),
+    };
+    opened.map_err(|error| match damage(&error) {
+        Some(what) => Error::Damaged(format!("{}: {what}; `tidewater repair catalog` makes it anew", path.display())),
+        None => error,
+    })
+}
+
+fn read(layout: &Layout, now_us: i64) -> Result<(Lake, Loaded)> {
+    let path = layout.catalog();
+    let is_empty = std::fs::metadata(&path).map_or(true, |m| m.len() == 0);
+    if is_empty && layout.is_used()? {
+        // a new one would know nothing of the data files: the next step would remove them
+        return Err(Error::Damaged("it is missing or empty, but its log or data files are there".into()));
+    }
     let mut connection = connect(&path)?;
-    if is_new || !has_table(&connection, "tw_meta")? {
+    if !has_table(&connection, "tw_meta")? {
+        if layout.is_used()? {
+            return Err(Error::Damaged("it has no tables, but its log or data files are there".into()));
+        }
         schema::bootstrap(&mut connection, layout, now_us)?;
     }
     restrict(&path)?;
-    let version: u64 = meta(&connection, "format_version")?.parse().unwrap_or(u64::MAX);
+    let version = format_version(&connection)?;
     if version > FORMAT_VERSION {
         return Err(Error::Format { path: layout.root.clone(), found: version, max: FORMAT_VERSION });
+    }
+    match version >= schema::DIGEST_SINCE {
+        true => verify(&connection, layout)?,
+        false => digest::check_order(&connection)?,
     }
     schema::upgrade(&mut connection, version)?;
     schema::follow_move(&mut connection, layout)?;
     locks::forget_others(&connection)?;
     let loaded = load::load(&connection)?;
-    Ok((Lake::new(connection), loaded))
+    Ok((Lake::new(connection, layout)?, loaded))
+}
+
+fn format_version(connection: &Connection) -> Result<u64> {
+    let text = meta(connection, "format_version")?;
+    text.parse().map_err(|_| Error::Inconsistent(format!("its format version is {text:?}")))
+}
+
+/// Whether a catalog with a digest is what was committed last.
+fn verify(connection: &Connection, layout: &Layout) -> Result<()> {
+    digest::verify(connection)?;
+    let newest: u64 = connection.query_row("SELECT max(snapshot_id) FROM ducklake_snapshot", [], |r| r.get(0))?;
+    let reached = mark::read(&layout.catalog_mark(), &instance(connection)?)?;
+    if newest < reached {
+        return Err(Error::Damaged(format!("it ends with snapshot {newest}, but snapshot {reached} was committed")));
+    }
+    Ok(())
+}
+
+/// What an error says of the catalog's bytes; `None`: it has another cause.
+fn damage(error: &Error) -> Option<String> {
+    use rusqlite::ErrorCode;
+    match error {
+        Error::Damaged(what) | Error::Inconsistent(what) => Some(what.clone()),
+        Error::Catalog(sqlite) => {
+            let is_of_bytes = matches!(
+                sqlite.sqlite_error_code(),
+                None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
+            );
+            is_of_bytes.then(|| sqlite.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// What is wrong with the bytes of a catalog that lies by itself; changes nothing.
+///
+/// # Errors
+/// It is damaged.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    let connection = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    match format_version(&connection)? >= schema::DIGEST_SINCE {
+        true => digest::verify(&connection),
+        false => digest::check_order(&connection),
+    }
 }
 
 fn connect(path: &Path) -> Result<Connection> {
@@ -59,9 +131,7 @@ fn connect(path: &Path) -> Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
-    // the guard triggers call it: a foreign writer does not have it and fails
-    let flags = rusqlite::functions::FunctionFlags::SQLITE_UTF8;
-    connection.create_scalar_function("tidewater_server_only", 0, flags, |_| Ok(1i64))?;
+    digest::register(&connection)?;
     Ok(connection)
 }
 
@@ -90,12 +160,21 @@ pub(crate) fn meta(connection: &Connection, key: &str) -> Result<String> {
 
 /// The log that belongs to this catalog.
 pub(crate) fn log_id(connection: &Connection) -> Result<LogId> {
-    let hex = meta(connection, "log_id")?;
+    bytes16(connection, "log_id")
+}
+
+/// The folder that a catalog is of.
+fn instance(connection: &Connection) -> Result<[u8; 16]> {
+    bytes16(connection, "instance_id")
+}
+
+fn bytes16(connection: &Connection, key: &str) -> Result<[u8; 16]> {
+    let hex = meta(connection, key)?;
     let bytes: Option<Vec<u8>> =
         (0..hex.len()).step_by(2).map(|i| hex.get(i..i + 2).and_then(|h| u8::from_str_radix(h, 16).ok())).collect();
     bytes
         .and_then(|b| b.try_into().ok())
-        .ok_or_else(|| Error::Inconsistent(format!("log id {hex:?} is not 32 hexadecimal digits")))
+        .ok_or_else(|| Error::Inconsistent(format!("{key} {hex:?} is not 32 hexadecimal digits")))
 }
 
 fn hex(bytes: &[u8]) -> String {

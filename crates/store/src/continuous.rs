@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Aside, Job, Lake, Replacement, ReplacementKind};
 use crate::error::{Error, Result};
+use crate::file::{Made, Maker};
 use crate::flush::table_folder;
 use crate::hot::Generation;
 use crate::jobs::Handle;
@@ -304,7 +305,7 @@ impl Lake {
     }
 
     fn set_mark(&self, query: i64, mark: Mark) -> Result<()> {
-        self.connection.prepare_cached("INSERT OR REPLACE INTO tw_mark VALUES (?, ?, ?)")?.execute(params![
+        self.connection.prepare_cached("INSERT INTO tw_mark VALUES (?1, ?2, ?3) ON CONFLICT (query_id) DO UPDATE SET processed_us = ?2, processed_lsn = ?3")?.execute(params![
             query,
             mark.processed_us,
             mark.processed_lsn.0
@@ -502,8 +503,8 @@ impl Store {
                 for rows in &sorted.files {
                     let name = file::fresh_name("", window.published);
                     let lsn = (window.published, window.published);
-                    let mut new = file::write(&folder, &name, &sorted, rows, &table.info.schema, lsn)?;
-                    new.producer = window.query as u64;
+                    let made = Made { by: Maker::Query, mode: table.info.mode, lsn, producer: window.query as u64 };
+                    let new = file::write(&folder, &name, &sorted, rows, &table.info.schema, made)?;
                     written.push(folder.join(&new.path));
                     files.push(new);
                 }

@@ -134,10 +134,10 @@ fn disk(layout: &Layout, found: &mut Vec<Finding>) {
 
 /// Whether the catalog can be read on.
 fn catalogs(layout: &Layout, now_us: i64, found: &mut Vec<Finding>) -> bool {
-    let catalog = check_database(&layout.catalog());
+    let catalog = catalog::check(&layout.catalog());
     let is_whole = catalog.is_ok();
     found.push(match catalog {
-        Ok(()) => fine("catalog", "SQLite finds it whole"),
+        Ok(()) => fine("catalog", "its rows fit their digest"),
         Err(error) => bad("catalog", error.to_string(), "stop the server and run `tidewater repair catalog`"),
     });
     let copy = layout.catalog_copy();
@@ -146,7 +146,7 @@ fn catalogs(layout: &Layout, now_us: i64, found: &mut Vec<Finding>) -> bool {
         .ok()
         .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
         .map(|at| (now_us - at.as_micros() as i64) / 1_000_000);
-    found.push(match (age_s, copy.exists().then(|| check_database(&copy))) {
+    found.push(match (age_s, copy.exists().then(|| catalog::check(&copy))) {
         (Some(age), Some(Ok(()))) => fine("copy of the catalog", format!("whole, {age} s old")),
         (_, Some(Err(error))) => odd(
             "copy of the catalog",

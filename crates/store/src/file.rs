@@ -9,15 +9,17 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch, UInt32Array};
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt32Type};
-use model::column::{ColumnType, TIME};
-use model::{ColumnId, Lsn, TableSchema, limits};
+use model::column::{ColumnType, Role, TIME};
+use model::{ColumnId, Lsn, TableMode, TableSchema, limits};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
+use serde::{Deserialize, Serialize};
 
 use crate::blocks::{Blocks, Summing, Sums};
 use crate::durable::{self, NewFile};
@@ -53,6 +55,66 @@ pub struct NewDataFile {
     pub names: Option<Arc<[(String, ColumnId)]>>,
 }
 
+/// The key of [`Provenance`] in a footer.
+const PROVENANCE: &str = "tidewater";
+
+/// What a file says of itself in its footer, as JSON, for the day when the catalog is lost.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Provenance {
+    pub by: Maker,
+    pub mode: TableMode,
+    pub lsn_min: Lsn,
+    pub lsn_max: Lsn,
+    /// 0: clients; else the continuous query that wrote it.
+    pub producer: u64,
+    /// Columns that it holds, under their spelling.
+    pub columns: Vec<(ColumnId, String, ColumnType, Role)>,
+    pub sort_key: Vec<ColumnId>,
+    /// How many files the same flush has written.
+    pub parts: usize,
+    /// Files whose rows it holds, below the table's folder.
+    pub replaces: Vec<String>,
+}
+
+/// Whose rows a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Maker {
+    /// Those of log records up to its greatest LSN that no earlier file holds.
+    Flush,
+    Import,
+    /// A continuous query's.
+    Query,
+    /// Those of other files.
+    Rewrite,
+}
+
+impl Provenance {
+    /// The columns of a table that a file holds.
+    pub fn columns(schema: &TableSchema, held: &Schema) -> Vec<(ColumnId, String, ColumnType, Role)> {
+        let ids: Vec<ColumnId> = held.fields().iter().filter_map(|field| column_id(field, schema)).collect();
+        let columns = schema.columns().iter().filter(|c| ids.contains(&c.id));
+        columns.map(|c| (c.id, c.name.to_string(), c.ty, c.role)).collect()
+    }
+
+    /// What a footer says; `None`: another program wrote the file, or an earlier version.
+    pub fn read(metadata: &parquet::file::metadata::ParquetMetaData) -> Option<Self> {
+        let said = metadata.file_metadata().key_value_metadata()?.iter().find(|entry| entry.key == PROVENANCE)?;
+        serde_json::from_str(said.value.as_deref()?).ok()
+    }
+}
+
+/// Where the rows of a file come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Made {
+    pub by: Maker,
+    pub mode: TableMode,
+    /// Least and greatest.
+    pub lsn: (Lsn, Lsn),
+    /// 0: clients; else the continuous query that wrote it.
+    pub producer: u64,
+}
+
 /// Writes the rows of one file below `table_folder`. Field ids equal column ids.
 pub fn write(
     table_folder: &Path,
@@ -60,7 +122,7 @@ pub fn write(
     sorted: &Sorted,
     rows: &FileRows,
     schema: &TableSchema,
-    lsn: (Lsn, Lsn),
+    made: Made,
 ) -> Result<NewDataFile> {
     let path = format!("{}{name}.parquet", rows.interval.folder());
     let target = table_folder.join(&path);
@@ -74,7 +136,19 @@ pub fn write(
         output.write(&columns.take(from, slice)?)?;
         from += slice.len();
     }
-    let Durable { sums: Sums { bytes, crc32c, blocks }, footer_bytes } = output.finish()?;
+    let Made { by, mode, lsn: (lsn_min, lsn_max), producer } = made;
+    let provenance = Provenance {
+        by,
+        mode,
+        lsn_min,
+        lsn_max,
+        producer,
+        columns: Provenance::columns(schema, &columns.schema),
+        sort_key: sorted.sort_key.clone(),
+        parts: sorted.files.len(),
+        replaces: Vec::new(),
+    };
+    let Durable { sums: Sums { bytes, crc32c, blocks }, footer_bytes } = output.finish(&provenance)?;
     let times = sorted.time.as_primitive::<TimestampMicrosecondType>().values();
     let times = rows.rows.iter().map(|row| times[*row as usize]);
     let (time_min, time_max) = times.fold((i64::MAX, i64::MIN), |(lo, hi), t| (lo.min(t), hi.max(t)));
@@ -91,9 +165,9 @@ pub fn write(
         time_column,
         sort_key: sorted.sort_key.clone(),
         bounds: sorted.keys.iter().map(|k| bounds(k, &rows.rows)).collect(),
-        lsn_min: lsn.0,
-        lsn_max: lsn.1,
-        producer: 0,
+        lsn_min,
+        lsn_max,
+        producer,
         names: None,
     })
 }
@@ -166,7 +240,7 @@ pub(crate) fn string_bounds(column: ColumnId, nulls: u64, min_max: Option<(Strin
 /// The Parquet field of a column.
 pub(crate) fn field(column: &model::Column, ty: DataType) -> Field {
     let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), column.id.to_string())]);
-    let nullable = column.role != model::Role::Time || column.ty != ColumnType::Timestamp;
+    let nullable = column.role != Role::Time || column.ty != ColumnType::Timestamp;
     // folded: readers bind by field id, and the engine's own schema is folded too
     Field::new(model::fold(&column.name), ty, nullable).with_metadata(id)
 }
@@ -181,10 +255,15 @@ pub fn reader(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
 /// The column that a field of a data file holds. Files of our making say so by an id; of an adopted file it is the
 /// live column of that name: a change of a column's type writes its files anew, so no older one can be meant.
 pub(crate) fn column_id(field: &Field, schema: &TableSchema) -> Option<ColumnId> {
-    match field.metadata().get(PARQUET_FIELD_ID_META_KEY) {
-        Some(id) => id.parse().ok().map(ColumnId),
-        None => schema.find(field.name()).map(|column| column.id),
+    match field.metadata().contains_key(PARQUET_FIELD_ID_META_KEY) {
+        true => field_id(field),
+        false => schema.find(field.name()).map(|column| column.id),
     }
+}
+
+/// The id of the column in a field of a file of our making.
+pub(crate) fn field_id(field: &Field) -> Option<ColumnId> {
+    field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok().map(ColumnId)
 }
 
 /// A data file in the making; dropped unfinished, it leaves nothing.
@@ -211,7 +290,9 @@ impl Output {
     }
 
     /// Writes the footer, syncs, gives the file its name.
-    pub fn finish(self) -> Result<Durable> {
+    pub fn finish(mut self, provenance: &Provenance) -> Result<Durable> {
+        let said = serde_json::to_string(provenance).map_err(|e| Error::Inconsistent(e.to_string()))?;
+        self.writer.append_key_value_metadata(KeyValue::new(PROVENANCE.to_owned(), said));
         let Summed { inner, summing, tail } = self.writer.into_inner()?;
         inner.commit()?;
         let footer_bytes = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);

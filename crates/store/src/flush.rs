@@ -11,6 +11,7 @@ use model::{Lsn, Stage, TableId, TableMode, TableSchema};
 
 use crate::catalog::{Committer, FlushedTable, Job};
 use crate::error::{Error, Result};
+use crate::file::{Made, Maker};
 use crate::hot::Generation;
 use crate::shared::{Counters, Shared};
 use crate::side::SideLog;
@@ -207,7 +208,8 @@ impl Flusher {
         let mut paths = Vec::with_capacity(sorted.files.len());
         for rows in &sorted.files {
             let name = file::fresh_name("", lsn_max);
-            match file::write(&folder, &name, &sorted, rows, schema, (lsn_min, lsn_max)) {
+            let made = Made { by: Maker::Flush, mode: info.mode, lsn: (lsn_min, lsn_max), producer: 0 };
+            match file::write(&folder, &name, &sorted, rows, schema, made) {
                 Ok(file) => {
                     paths.push(folder.join(&file.path));
                     Counters::add(&self.shared.counters.flushed_bytes, file.bytes);
@@ -255,7 +257,7 @@ impl Flusher {
     }
 
     /// Moves the active generation aside, or takes up the one that an earlier failure left sealed.
-    fn seal(&self, id: TableId, now_us: i64) -> Option<(Arc<Generation>, Arc<TableInfo>, Lsn)> {
+    pub(crate) fn seal(&self, id: TableId, now_us: i64) -> Option<(Arc<Generation>, Arc<TableInfo>, Lsn)> {
         let _schema = self.shared.schema.lock();
         let mut sealed = None;
         self.shared.publish(|view| {

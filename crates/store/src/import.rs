@@ -12,7 +12,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::catalog::{Aside, Job, Lake, Replacement, ReplacementKind};
 use crate::error::{Error, Result};
-use crate::file::NewDataFile;
+use crate::file::{Made, Maker, NewDataFile};
 use crate::flush::table_folder;
 use crate::hold::Held;
 use crate::hot::Generation;
@@ -74,23 +74,16 @@ impl Store {
 }
 
 impl Lake {
-    /// Remembers an import, and forgets the oldest past a bound. The table is made by the first: an older server does
-    /// not miss it.
+    /// Remembers an import, and forgets the oldest past a bound.
     fn record_import(&self, name: &str, rows: u64) -> Result<()> {
-        self.connection.execute_batch(
-            "CREATE TABLE IF NOT EXISTS tw_import (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, rows INTEGER NOT NULL)",
-        )?;
-        self.connection.execute("INSERT OR REPLACE INTO tw_import (name, rows) VALUES (?, ?)", params![name, rows])?;
+        self.connection.execute("DELETE FROM tw_import WHERE name = ?", [name])?;
+        self.connection.execute("INSERT INTO tw_import (name, rows) VALUES (?, ?)", params![name, rows])?;
         let kept = model::limits::KNOWN_IMPORTS as i64;
         self.connection.execute("DELETE FROM tw_import WHERE id <= (SELECT max(id) FROM tw_import) - ?", [kept])?;
         Ok(())
     }
 
     fn import(&self, name: &str) -> Result<Option<u64>> {
-        let is_there = self.connection.table_exists(None, "tw_import")?;
-        if !is_there {
-            return Ok(None);
-        }
         let mut statement = self.connection.prepare_cached("SELECT rows FROM tw_import WHERE name = ?")?;
         Ok(statement.query_row([name], |r| r.get(0)).optional()?)
     }
@@ -178,7 +171,8 @@ impl Import<'_> {
             for rows in &sorted.files {
                 let name = file::fresh_name("", table.flushed);
                 let lsn = (table.flushed, table.flushed);
-                let new = file::write(&folder, &name, &sorted, rows, &table.info.schema, lsn)?;
+                let made = Made { by: Maker::Import, mode: table.info.mode, lsn, producer: 0 };
+                let new = file::write(&folder, &name, &sorted, rows, &table.info.schema, made)?;
                 self.written.push(folder.join(&new.path));
                 loading.files.push(new);
                 failpoint::hit("import.file");

@@ -8,6 +8,8 @@
 //! data/           {slug}-{database_id}/{slug}-{table_id}/YYYY/MM/DD/HH/{name}.parquet
 //! tmp/            spill files; emptied at start
 //! catalog.copy    the catalog as it was a minute ago (0600)
+//! catalog.mark    the snapshot that the catalog has reached
+//! catalog.repairing  a repair of the catalog is not finished
 //! RESTORING       a restore is not finished: no server opens the folder
 //! ```
 
@@ -24,7 +26,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 
 /// Version of everything below the folder; a newer one is refused.
-pub const FORMAT_VERSION: u64 = 4;
+pub const FORMAT_VERSION: u64 = 5;
 
 /// Stands in a folder while a backup is restored into it.
 pub const RESTORING: &str = "RESTORING";
@@ -59,6 +61,25 @@ impl Layout {
     /// The catalog as it was a little while ago.
     pub fn catalog_copy(&self) -> PathBuf {
         self.root.join("catalog.copy")
+    }
+
+    /// Stands while a repair of the catalog is not finished.
+    pub fn catalog_repairing(&self) -> PathBuf {
+        self.root.join("catalog.repairing")
+    }
+
+    /// Says how far the catalog has come.
+    pub fn catalog_mark(&self) -> PathBuf {
+        self.root.join("catalog.mark")
+    }
+
+    /// Whether a server has kept anything below the folder.
+    ///
+    /// # Errors
+    /// The folder of the log cannot be read.
+    pub fn is_used(&self) -> Result<bool> {
+        let has_log = self.log().exists() && !crate::log::sequences(&self.log())?.is_empty();
+        Ok(has_log || self.catalog_mark().exists() || !self.unknown_files(&[]).is_empty())
     }
 
     /// Files of our making below the data folder that are not `known` by their path there.

@@ -84,6 +84,9 @@ mod shared;
 pub mod supervisor;
 
 mod error;
+/// Scenarios for `interleave/`, where the locks are a model checker's.
+#[cfg(interleave)]
+pub mod interleave;
 #[cfg(test)]
 mod model_tests;
 

@@ -50,8 +50,18 @@ fn segment_path(folder: &Path, sequence: u64) -> PathBuf {
     folder.join(format!("{sequence:016x}.seg"))
 }
 
+/// The log that the segments in `folder` belong to, by the first whose header is whole.
+pub(crate) fn id_of(folder: &Path) -> crate::error::Result<Option<LogId>> {
+    for sequence in sequences(folder)? {
+        if let Some(header) = recover::read_header(folder, sequence)? {
+            return Ok(Some(header.log_id));
+        }
+    }
+    Ok(None)
+}
+
 /// Sequences of the segments in `folder`, rising.
-fn sequences(folder: &Path) -> crate::error::Result<Vec<u64>> {
+pub(crate) fn sequences(folder: &Path) -> crate::error::Result<Vec<u64>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(crate::Error::io("cannot list", folder))? {
         let entry = entry.map_err(crate::Error::io("cannot list", folder))?;

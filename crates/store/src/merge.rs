@@ -17,7 +17,7 @@ use parquet::basic::{Compression, ZstdLevel};
 
 use crate::blocks::Sums;
 use crate::error::{Error, Result};
-use crate::file::{self, Durable, NewDataFile, Output};
+use crate::file::{self, Durable, Maker, NewDataFile, Output, Provenance};
 use crate::points::{Points, whole_ns};
 use crate::view::DataFile;
 
@@ -74,7 +74,18 @@ pub fn merge(
         facts.add(&layout, batch)?;
         output.write(batch)
     })?;
-    let Durable { sums: Sums { bytes, crc32c, blocks }, footer_bytes } = output.finish()?;
+    let provenance = Provenance {
+        by: Maker::Rewrite,
+        mode,
+        lsn_min: inputs.iter().map(|f| f.lsn_min).min().unwrap_or_default(),
+        lsn_max: inputs.iter().map(|f| f.lsn_max).max().unwrap_or_default(),
+        producer: inputs.first().map_or(0, |f| f.producer),
+        columns: Provenance::columns(schema, &layout.schema),
+        sort_key: layout.sort_key(),
+        parts: 1,
+        replaces: inputs.iter().map(|f| f.path.to_string()).collect(),
+    };
+    let Durable { sums: Sums { bytes, crc32c, blocks }, footer_bytes } = output.finish(&provenance)?;
     debug_assert!(
         keep.is_some() || mode == TableMode::Last || facts.rows == inputs.iter().map(|f| f.rows).sum::<u64>(),
         "INV-1: a merge keeps every row"
@@ -89,11 +100,11 @@ pub fn merge(
         time_min: facts.time.0,
         time_max: facts.time.1,
         time_column: layout.columns[layout.time].id,
-        sort_key: layout.sort_key(),
+        sort_key: provenance.sort_key,
         bounds: facts.bounds(&layout),
-        lsn_min: inputs.iter().map(|f| f.lsn_min).min().unwrap_or_default(),
-        lsn_max: inputs.iter().map(|f| f.lsn_max).max().unwrap_or_default(),
-        producer: inputs.first().map_or(0, |f| f.producer),
+        lsn_min: provenance.lsn_min,
+        lsn_max: provenance.lsn_max,
+        producer: provenance.producer,
         names: None,
     })
 }

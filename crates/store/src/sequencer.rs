@@ -48,14 +48,14 @@ pub struct Pending {
     pub done: Box<dyn FnOnce(Outcome) + Send>,
 }
 
-enum Message {
+pub(crate) enum Message {
     Write(Box<Pending>),
     FreeBelow(Lsn),
 }
 
-struct Applied {
-    lsn: Lsn,
-    pending: Box<Pending>,
+pub(crate) struct Applied {
+    pub lsn: Lsn,
+    pub pending: Box<Pending>,
 }
 
 /// Hands requests to the log thread.
@@ -69,7 +69,7 @@ impl Sequencer {
     pub fn start(log: LogWriter, next: Lsn, shared: &Arc<Shared>) -> Result<Self> {
         let (queue, messages) = sync_channel(limits::LOG_QUEUE_RECORDS);
         let (groups, applied) = sync_channel(APPLY_QUEUE);
-        let writer = LogThread { log, next, shared: Arc::clone(shared), messages, groups };
+        let writer = LogThread { log, next, shared: Arc::clone(shared), groups };
         let applier = Arc::clone(shared);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
@@ -78,7 +78,7 @@ impl Sequencer {
                 .map_err(Error::io("cannot start thread", name.as_ref()))
         };
         let threads = vec![
-            spawn("log", Box::new(move || writer.run()))?,
+            spawn("log", Box::new(move || writer.run(&messages)))?,
             spawn("apply", Box::new(move || apply_groups(&applier, &applied)))?,
         ];
         Ok(Self { queue: Some(queue), threads })
@@ -124,21 +124,35 @@ impl Drop for Sequencer {
     }
 }
 
-struct LogThread {
+pub(crate) struct LogThread {
     log: LogWriter,
     next: Lsn,
     shared: Arc<Shared>,
-    messages: Receiver<Message>,
     groups: SyncSender<Vec<Applied>>,
 }
 
+#[cfg(interleave)]
+impl Sequencer {
+    /// Of which no thread runs by itself.
+    pub(crate) fn by_hand(queue: SyncSender<Message>) -> Self {
+        Self { queue: Some(queue), threads: Vec::new() }
+    }
+}
+
+#[cfg(interleave)]
 impl LogThread {
-    fn run(mut self) {
+    pub(crate) fn by_hand(log: LogWriter, next: Lsn, shared: Arc<Shared>, groups: SyncSender<Vec<Applied>>) -> Self {
+        Self { log, next, shared, groups }
+    }
+}
+
+impl LogThread {
+    fn run(mut self, messages: &Receiver<Message>) {
         let mut dirty_since = None;
         loop {
-            match self.messages.recv_timeout(QUIET) {
+            match messages.recv_timeout(QUIET) {
                 Ok(message) => {
-                    let group = self.gather(message);
+                    let group = self.gather(message, messages);
                     self.write(group);
                     // a queue that never empties must not put off the sync of process-mode records
                     dirty_since = self.log.is_dirty().then(|| dirty_since.unwrap_or_else(Instant::now));
@@ -180,7 +194,7 @@ impl LogThread {
     }
 
     #[expect(clippy::vec_box, reason = "requests move between threads and lists by pointer")]
-    fn gather(&mut self, first: Message) -> Vec<Box<Pending>> {
+    pub fn gather(&mut self, first: Message, messages: &Receiver<Message>) -> Vec<Box<Pending>> {
         let mut group = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
@@ -199,14 +213,14 @@ impl LogThread {
             if bytes >= limits::LOG_GROUP_BYTES || group.len() >= limits::LOG_GROUP_RECORDS {
                 break;
             }
-            next = self.messages.try_recv().ok();
+            next = messages.try_recv().ok();
         }
         group
     }
 
     /// INV-5: after the LSN is given nothing can refuse.
     #[expect(clippy::vec_box, reason = "requests move between threads and lists by pointer")]
-    fn write(&mut self, group: Vec<Box<Pending>>) {
+    pub fn write(&mut self, group: Vec<Box<Pending>>) {
         let view = self.shared.view();
         let is_current = |p: &Pending| {
             p.epochs.iter().all(|(table, epoch)| view.tables.get(table).is_some_and(|t| t.info.epoch == *epoch))
@@ -268,34 +282,39 @@ fn apply_groups(shared: &Shared, groups: &Receiver<Vec<Applied>>) {
         while let Ok(more) = groups.try_recv() {
             group.extend(more);
         }
-        let now_us = shared.clock.boot_us();
-        let began = Instant::now();
-        let mut touched = Vec::new();
-        shared.publish(|view| {
-            for applied in &mut group {
-                let rows: usize = applied.pending.parts.iter().map(|p| p.rows).sum();
-                for part in std::mem::take(&mut applied.pending.parts) {
-                    let share = part.bytes(); // their sum was reserved
-                    touched.push(part.table);
-                    if apply_part(view, applied.lsn, part, share).is_none() {
-                        shared.release(share); // the table ended after the record was numbered
-                    }
+        apply(shared, group);
+    }
+}
+
+/// Makes records visible, then tells their writers.
+pub(crate) fn apply(shared: &Shared, mut group: Vec<Applied>) {
+    let boot_us = shared.clock.boot_us();
+    let began = Instant::now();
+    let mut touched = Vec::new();
+    shared.publish(|view| {
+        for applied in &mut group {
+            let rows: usize = applied.pending.parts.iter().map(|p| p.rows).sum();
+            for part in std::mem::take(&mut applied.pending.parts) {
+                let share = part.bytes(); // their sum was reserved
+                touched.push(part.table);
+                if apply_part(view, applied.lsn, part, share).is_none() {
+                    shared.release(share); // the table ended after the record was numbered
                 }
-                view.published = applied.lsn;
-                Counters::add(&shared.counters.rows, rows as u64);
             }
-        });
-        shared.stages.of(Stage::Insert).since(began);
-        {
-            let mut hot = shared.hot_tables.lock();
-            for table in touched {
-                hot.entry(table).or_insert(now_us);
-            }
+            view.published = applied.lsn;
+            Counters::add(&shared.counters.rows, rows as u64);
         }
-        for Applied { lsn, pending } in group {
-            let durability = pending.durability;
-            (pending.done)(Outcome::Accepted { lsn, durability });
+    });
+    shared.stages.of(Stage::Insert).since(began);
+    {
+        let mut hot = shared.hot_tables.lock();
+        for table in touched {
+            hot.entry(table).or_insert(boot_us);
         }
+    }
+    for Applied { lsn, pending } in group {
+        let durability = pending.durability;
+        (pending.done)(Outcome::Accepted { lsn, durability });
     }
 }
 

@@ -517,10 +517,11 @@ fn remove_orphans(shared: &Shared, known: &[String]) {
     }
 }
 
-/// `tidewater repair catalog`: puts the rolling copy in the place of a damaged catalog of a stopped server's folder.
+/// `tidewater repair catalog`: makes a damaged catalog of a stopped server's folder anew, from its rolling copy, from
+/// data files and from the log.
 ///
 /// # Errors
-/// The folder is in use, or there is no copy that is whole.
+/// The folder is in use, of a newer version, or cannot be read or written.
 pub fn repair_catalog(root: &Path, now_us: i64) -> Result<catalog::CatalogRepair> {
     let _lock = FolderLock::acquire(root)?;
     catalog::repair(&Layout { root: root.to_owned() }, now_us)

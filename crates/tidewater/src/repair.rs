@@ -11,7 +11,7 @@ pub enum What {
         /// The server's folder (storage.local_path)
         folder: PathBuf,
     },
-    /// Put the rolling copy of the catalog in the place of a damaged one
+    /// Make a damaged catalog anew: from its rolling copy, from data files and from the log
     Catalog {
         /// The server's folder (storage.local_path)
         folder: PathBuf,
@@ -29,21 +29,27 @@ pub fn run(what: &What) -> Result<()> {
 fn catalog(folder: &Path) -> Result<()> {
     let report = store::repair_catalog(folder, SystemClock.now_us()).context("cannot repair the catalog")?;
     match (&report.damage, &report.copy_of) {
-        (Some(damage), Some(copy)) => {
+        (None, _) => println!("the catalog is whole"),
+        (Some(damage), copy) => {
             println!("damage: {damage}");
-            println!("in its place: the copy with the snapshot of {copy}");
-            println!("deletes, merges, drops and changes of tables after that are undone; rows come back from the log");
+            match copy {
+                Some(copy) => println!("in its place: the copy with the snapshot of {copy}"),
+                None => println!("in its place: one made of data files and log; no copy of it is whole"),
+            }
+            println!("deletes, drops and changes of tables after that may be undone");
         }
-        _ => println!("the catalog is whole"),
     }
     for path in &report.kept {
         println!("aside:   {}", path.display());
     }
-    for path in &report.unknown {
-        println!(
-            "unknown: {} was written after the copy; its rows are in the log or in files that it replaced",
-            path.display()
-        );
+    for path in &report.found {
+        println!("found:   {} is a file of its table again", path.display());
+    }
+    for path in &report.aside {
+        println!("unused:  {}: other files or the log hold its rows", path.display());
+    }
+    for text in &report.unsure {
+        println!("unknown: {text}");
     }
     for path in &report.missing {
         println!("missing: {path} is not on the disk as the catalog says: take it from a backup");

@@ -1,18 +1,19 @@
 //! A catalog that goes on somewhere else, and its rolling copy.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use crate::backup::{check_database, copy_database};
+use super::rebuild;
+use crate::backup::copy_database;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::random;
 
 /// How far the ids of a restored catalog go ahead: more than any folder gives between a backup and its loss.
-const AHEAD: u64 = 1 << 24;
+pub(super) const AHEAD: u64 = 1 << 24;
 
 /// Makes a copied catalog the first of a new folder: a new log, ids far ahead, one snapshot alone.
 ///
@@ -46,10 +47,10 @@ pub(crate) fn begin_anew(layout: &Layout) -> Result<()> {
         [],
     )?;
     tx.commit()?;
-    super::Lake::new(connection).leave(std::time::Duration::from_secs(5))
+    super::Lake::new(connection, layout)?.leave(std::time::Duration::from_secs(5))
 }
 
-fn set_meta(connection: &Connection, key: &str, value: &str) -> Result<()> {
+pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> Result<()> {
     connection.execute("UPDATE tw_meta SET value = ? WHERE key = ?", params![value, key])?;
     Ok(())
 }
@@ -64,7 +65,10 @@ pub(crate) fn keep_copy(layout: &Layout) -> Result<()> {
     if partial.exists() {
         durable::remove(&partial)?;
     }
-    let copied = copy_database(&layout.catalog(), &partial).and_then(|()| durable::rename(&partial, &target));
+    // a page that changed on the disk must not get into the copy
+    let copied = copy_database(&layout.catalog(), &partial)
+        .and_then(|()| super::check(&partial))
+        .and_then(|()| durable::rename(&partial, &target));
     if copied.is_err() {
         durable::discard(&[partial]);
     }
@@ -76,50 +80,45 @@ pub(crate) fn keep_copy(layout: &Layout) -> Result<()> {
 pub struct CatalogRepair {
     /// What is wrong with the catalog; none: it is whole.
     pub damage: Option<String>,
-    /// When the copy was made that took its place (UTC, as DuckLake writes it).
+    /// When the copy was made that took its place (UTC, as DuckLake writes it); none of a catalog that was made from
+    /// data files and log alone.
     pub copy_of: Option<String>,
     /// The damaged files, kept.
     pub kept: Vec<PathBuf>,
-    /// Files of rows that the copy does not know, kept: they were written, or made of others, after it.
-    pub unknown: Vec<PathBuf>,
+    /// Data files that the copy does not know and that are in the catalog again.
+    pub found: Vec<PathBuf>,
+    /// Data files that are not, kept: others hold their rows, the log does, or they cannot be read.
+    pub aside: Vec<PathBuf>,
     /// Live files that are not on the disk.
     pub missing: Vec<String>,
+    /// What nothing in the folder tells.
+    pub unsure: Vec<String>,
 }
 
-/// Puts the rolling copy in the place of a damaged catalog of a stopped server's folder.
+/// What is lost with a catalog of which there is no copy.
+const UNKNOWN: [&str; 5] = [
+    "databases and tables without rows",
+    "names given to tables after their first file was written",
+    "drops of tables, and deletes of all rows of a file, in the quarter of an hour before the damage: their rows are back",
+    "the tags of files that an earlier version wrote, and whether their tables keep one row a point",
+    "how far continuous queries have come, and which imports had a name",
+];
+
+/// Makes the catalog of a stopped server's folder anew when it is damaged.
 ///
 /// # Errors
-/// There is no copy, or it is damaged, too: nothing has changed then.
+/// It is of a newer version, or the folder cannot be read or written; a repair that was cut short is done again.
 pub(crate) fn repair(layout: &Layout, now_us: i64) -> Result<CatalogRepair> {
     let mut report = CatalogRepair::default();
-    let catalog = layout.catalog();
-    let found = check_database(&catalog).and_then(|()| super::open(layout, now_us).map(drop));
-    if let Err(error) = found {
-        report.damage = Some(error.to_string());
-        let copy = layout.catalog_copy();
-        check_database(&copy).map_err(|e| {
-            Error::Damaged(format!(
-                "the catalog is damaged ({error}), and so is its copy {}: {e}; restore a backup",
-                copy.display()
-            ))
-        })?;
-        let aside = durable::with_suffix(&catalog, &format!(".damaged-{now_us}"));
-        for suffix in super::SQLITE_SUFFIXES {
-            let [from, to] = [&catalog, &aside].map(|path| durable::with_suffix(path, suffix));
-            if from.exists() {
-                durable::rename(&from, &to)?;
-                report.kept.push(to);
-            }
+    match super::open(layout, now_us) {
+        Ok(_) => {}
+        Err(Error::Damaged(damage)) => {
+            report.damage = Some(damage);
+            make_anew(layout, now_us, &mut report)?;
         }
-        let bytes = fs::read(&copy).map_err(Error::io("cannot read", &copy))?;
-        durable::write_file(&catalog, &bytes, 0o640)?;
+        Err(error) => return Err(error),
     }
-    let (lake, loaded) = super::open(layout, now_us)?;
-    if report.damage.is_some() {
-        let time = "SELECT max(snapshot_time) FROM ducklake_snapshot";
-        report.copy_of = Some(lake.connection.query_row(time, [], |r| r.get(0))?);
-        report.unknown = set_unknown_aside(layout, &loaded.files, now_us)?;
-    }
+    let (_, loaded) = super::open(layout, now_us)?;
     for table in loaded.view.tables.values() {
         let Some(database) = loaded.view.database_of(&table.info) else { continue };
         for file in &table.files {
@@ -133,15 +132,49 @@ pub(crate) fn repair(layout: &Layout, now_us: i64) -> Result<CatalogRepair> {
     Ok(report)
 }
 
+fn make_anew(layout: &Layout, now_us: i64, report: &mut CatalogRepair) -> Result<()> {
+    let unfinished = layout.catalog_repairing();
+    durable::write_file(&unfinished, b"", 0o600)?;
+    let (catalog, copy) = (layout.catalog(), layout.catalog_copy());
+    let damaged = |path: &Path| durable::with_suffix(path, &format!(".damaged-{now_us}"));
+    let mark = layout.catalog_mark();
+    let files = super::SQLITE_SUFFIXES.map(|suffix| durable::with_suffix(&catalog, suffix));
+    for from in files.iter().chain([&mark]).filter(|path| path.exists()) {
+        let to = damaged(from);
+        durable::rename(from, &to)?;
+        report.kept.push(to);
+    }
+    let has_copy = super::check(&copy);
+    match &has_copy {
+        Ok(()) => {
+            let bytes = fs::read(&copy).map_err(Error::io("cannot read", &copy))?;
+            durable::write_file(&catalog, &bytes, 0o640)?;
+        }
+        Err(_) => {
+            rebuild::begin(layout, now_us)?;
+            report.unsure.extend(UNKNOWN.map(str::to_owned));
+        }
+    }
+    let (lake, loaded) = super::read(layout, now_us)?;
+    if has_copy.is_ok() {
+        let time = "SELECT max(snapshot_time) FROM ducklake_snapshot";
+        report.copy_of = Some(lake.connection.query_row(time, [], |r| r.get(0))?);
+    }
+    let unused = rebuild::bring_in(&lake, &loaded, layout, &loaded.log_id, now_us, report)?;
+    drop(lake);
+    set_aside(layout, unused, now_us, report)?;
+    durable::remove(&unfinished)?;
+    durable::sync_folder(&layout.root)
+}
+
 /// A start would take them for leftovers and remove them.
-fn set_unknown_aside(layout: &Layout, known: &[String], now_us: i64) -> Result<Vec<PathBuf>> {
+fn set_aside(layout: &Layout, unused: Vec<PathBuf>, now_us: i64, report: &mut CatalogRepair) -> Result<()> {
     let (root, aside) = (layout.data(), layout.root.join(format!("aside-{now_us}")));
-    let mut moved = Vec::new();
-    for path in layout.unknown_files(known).into_iter().filter(|p| p.extension().is_some_and(|e| e == "parquet")) {
+    for path in unused {
         let target = aside.join(path.strip_prefix(&root).unwrap_or(&path));
         durable::create_folders(target.parent().unwrap_or(&aside))?;
         durable::rename(&path, &target)?;
-        moved.push(target);
+        report.aside.push(target);
     }
-    Ok(moved)
+    Ok(())
 }

@@ -331,6 +331,9 @@ impl Worker {
             return;
         }
         crate::failpoint::hit("catalog.commit.after");
+        if !draft.is_empty() {
+            self.lake.note_reached(&draft);
+        }
         shared.stages.of(Stage::Commit).since(began);
         let snapshot = if draft.is_empty() { None } else { Some(draft.snapshot) };
         let answers = fatal::or_abort("publishing a committed catalog change", || {
@@ -717,14 +720,7 @@ impl Worker {
         self.lake.persist_columns(flushed.table, &flushed.columns)?;
         self.lake.move_watermark(&super::hex(&self.shared.log_id), flushed.table, flushed.expected, flushed.to)?;
         let mut effects: Effects = Vec::new();
-        apply_to(working, &mut effects, move |view| {
-            if let Some(table) = view.edit(flushed.table) {
-                table.file_rows += added.iter().map(|f| f.rows).sum::<u64>();
-                added.iter().for_each(|f| table.files.push_back(Arc::clone(f)));
-                table.hot.sealed = None;
-                table.flushed = flushed.to;
-            }
-        });
+        apply_to(working, &mut effects, move |view| put_flushed(view, flushed.table, flushed.to, &added));
         Ok(effects)
     }
 }
@@ -736,6 +732,15 @@ type Effects = Vec<Box<dyn Fn(&mut View)>>;
 fn apply_to(working: &mut View, effects: &mut Effects, change: impl Fn(&mut View) + 'static) {
     change(working);
     effects.push(Box::new(change));
+}
+
+/// Puts files in the place of the sealed generation.
+pub(crate) fn put_flushed(view: &mut View, table: TableId, to: Lsn, added: &[Arc<DataFile>]) {
+    let Some(table) = view.edit(table) else { return };
+    table.file_rows += added.iter().map(|f| f.rows).sum::<u64>();
+    added.iter().for_each(|f| table.files.push_back(Arc::clone(f)));
+    table.hot.sealed = None;
+    table.flushed = to;
 }
 
 /// Puts files in the place of others.

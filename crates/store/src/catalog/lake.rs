@@ -5,8 +5,10 @@ use model::{ColumnId, DatabaseId, Lsn, TableId, limits};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::committer::ReplacementKind;
+use super::mark::Mark;
 use crate::error::{Error, Result};
 use crate::file::NewDataFile;
+use crate::layout::Layout;
 use crate::random;
 use crate::view::{Database, TableInfo};
 
@@ -14,6 +16,7 @@ use crate::view::{Database, TableInfo};
 #[derive(Debug)]
 pub struct Lake {
     pub(crate) connection: Connection,
+    reached: Mark,
 }
 
 /// Text of a DuckLake timestamp.
@@ -62,9 +65,15 @@ fn quoted(name: &str) -> String {
 }
 
 impl Lake {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, layout: &Layout) -> Result<Self> {
         connection.set_prepared_statement_cache_capacity(64);
-        Self { connection }
+        let reached = Mark::open(layout, super::instance(&connection)?)?;
+        Ok(Self { connection, reached })
+    }
+
+    /// Notes that the snapshot of a draft is committed.
+    pub(super) fn note_reached(&self, draft: &Draft) {
+        self.reached.set(draft.snapshot);
     }
 
     pub(super) fn begin(&self) -> Result<Draft> {
@@ -127,13 +136,7 @@ impl Lake {
     pub(super) fn create_database(&self, draft: &mut Draft, name: &str, now_us: i64) -> Result<Database> {
         let id = draft.catalog_id();
         let path = format!("{}-{id}/", crate::layout::slug(name));
-        self.run(
-            "INSERT INTO ducklake_schema VALUES (?, ?, ?, NULL, ?, ?, 1)",
-            params![id, random::uuid(), draft.snapshot, name, path],
-        )?;
-        self.run("INSERT INTO tw_database VALUES (?, ?)", params![id, now_us])?;
-        draft.is_ddl = true;
-        draft.changes.insert(format!("created_schema:{}", quoted(name)));
+        self.add_database(draft, id, name, &path, now_us)?;
         Ok(Database {
             id: DatabaseId(id),
             name: name.into(),
@@ -141,6 +144,17 @@ impl Lake {
             created_us: now_us,
             tables: imbl::OrdMap::new(),
         })
+    }
+
+    pub(super) fn add_database(&self, draft: &mut Draft, id: u64, name: &str, path: &str, now_us: i64) -> Result<()> {
+        self.run(
+            "INSERT INTO ducklake_schema VALUES (?, ?, ?, NULL, ?, ?, 1)",
+            params![id, random::uuid(), draft.snapshot, name, path],
+        )?;
+        self.run("INSERT INTO tw_database VALUES (?, ?)", params![id, now_us])?;
+        draft.is_ddl = true;
+        draft.changes.insert(format!("created_schema:{}", quoted(name)));
+        Ok(())
     }
 
     /// The table's id and path; its columns come by [`Lake::add_column`] in the same snapshot.
@@ -153,14 +167,42 @@ impl Lake {
     ) -> Result<(TableId, String)> {
         let id = TableId(draft.catalog_id());
         let path = format!("{}-{id}/", crate::layout::slug(name));
+        self.add_table(draft, id, database.id.0, name, &path, mode)?;
+        draft.alter(id, format!("created_table:{}.{}", quoted(&database.name), quoted(name)));
+        Ok((id, path))
+    }
+
+    pub(super) fn add_table(
+        &self,
+        draft: &mut Draft,
+        id: TableId,
+        database: u64,
+        name: &str,
+        path: &str,
+        mode: model::TableMode,
+    ) -> Result<()> {
         self.run(
             "INSERT INTO ducklake_table VALUES (?, ?, ?, NULL, ?, ?, ?, 1)",
-            params![id.0, random::uuid(), draft.snapshot, database.id.0, name, path],
+            params![id.0, random::uuid(), draft.snapshot, database, name, path],
         )?;
         self.run("INSERT INTO ducklake_table_stats VALUES (?, 0, 0, 0)", [id.0])?;
         self.run("INSERT INTO tw_table VALUES (?, ?)", params![id.0, mode.as_str()])?;
-        draft.alter(id, format!("created_table:{}.{}", quoted(&database.name), quoted(name)));
-        Ok((id, path))
+        Ok(())
+    }
+
+    /// Moves the newest snapshot and the ids that come next ahead.
+    pub(super) fn go_ahead(&self, by: u64) -> Result<()> {
+        self.run(
+            "UPDATE ducklake_snapshot_changes SET snapshot_id = snapshot_id + ?1
+             WHERE snapshot_id = (SELECT max(snapshot_id) FROM ducklake_snapshot)",
+            [by],
+        )?;
+        self.run(
+            "UPDATE ducklake_snapshot SET snapshot_id = snapshot_id + ?1, next_catalog_id = next_catalog_id + ?1,
+             next_file_id = next_file_id + ?1 WHERE snapshot_id = (SELECT max(snapshot_id) FROM ducklake_snapshot)",
+            [by],
+        )?;
+        Ok(())
     }
 
     pub(super) fn next_column_id(&self, table: TableId) -> Result<ColumnId> {
@@ -467,9 +509,6 @@ impl Lake {
             ),
             [keep],
         )?;
-        if self.connection.table_exists(None, "tw_adopted")? {
-            self.run(&format!("DELETE FROM tw_adopted WHERE table_id IN {ended}"), [keep])?;
-        }
         for table in [
             "ducklake_column_mapping",
             "ducklake_table_stats",
@@ -478,6 +517,7 @@ impl Lake {
             "ducklake_column",
             "ducklake_sort_info",
             "ducklake_sort_expression",
+            "tw_adopted",
             "tw_table",
             "tw_column",
             "tw_cast",

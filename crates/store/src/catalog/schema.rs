@@ -1,5 +1,6 @@
 use rusqlite::{Connection, TransactionBehavior, params};
 
+use super::digest;
 use crate::error::Result;
 use crate::layout::{FORMAT_VERSION, Layout};
 use crate::random;
@@ -98,6 +99,19 @@ const FORMAT_2: &str = "
     CREATE INDEX IF NOT EXISTS tw_touched_by_query ON tw_touched (query_id);
 ";
 
+/// What format 5 added beside the digest: earlier ones made these with their first row.
+const FORMAT_5: &str = "
+    CREATE TABLE IF NOT EXISTS tw_import (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, rows INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS tw_adopted (table_id INTEGER NOT NULL, source TEXT NOT NULL,
+        PRIMARY KEY (table_id, source)) WITHOUT ROWID;
+";
+
+/// The first format whose catalogs have a digest.
+pub const DIGEST_SINCE: u64 = 5;
+
+/// Tables on which earlier formats had a trigger for each verb, in the place of the digest's.
+const GUARDED: [&str; 6] = ["snapshot", "data_file", "table", "column", "schema", "metadata"];
+
 /// Brings a catalog of an earlier format to this one.
 pub fn upgrade(connection: &mut Connection, from: u64) -> Result<()> {
     if from >= FORMAT_VERSION {
@@ -115,13 +129,19 @@ pub fn upgrade(connection: &mut Connection, from: u64) -> Result<()> {
             [],
         )?;
     }
-    tx.execute_batch("ALTER TABLE tw_file ADD COLUMN blocks BLOB")?;
+    if from < 4 {
+        tx.execute_batch("ALTER TABLE tw_file ADD COLUMN blocks BLOB")?;
+    }
+    tx.execute_batch(FORMAT_5)?;
+    for table in GUARDED {
+        for verb in ["INSERT", "UPDATE", "DELETE"] {
+            tx.execute_batch(&format!("DROP TRIGGER IF EXISTS tw_guard_{table}_{verb}"))?;
+        }
+    }
     tx.execute("UPDATE tw_meta SET value = ? WHERE key = 'format_version'", [FORMAT_VERSION.to_string()])?;
+    digest::install(&tx)?;
     Ok(tx.commit()?)
 }
-
-/// Tables that only the server may change, once the triggers stand.
-const GUARDED: [&str; 6] = ["snapshot", "data_file", "table", "column", "schema", "metadata"];
 
 /// Makes every table and snapshot 0 in one transaction.
 pub fn bootstrap(connection: &mut Connection, layout: &Layout, now_us: i64) -> Result<()> {
@@ -140,6 +160,7 @@ pub fn bootstrap(connection: &mut Connection, layout: &Layout, now_us: i64) -> R
     }
     tx.execute_batch(TIDEWATER)?;
     tx.execute_batch(FORMAT_2)?;
+    tx.execute_batch(FORMAT_5)?;
     for (key, value) in [
         ("version", "1.0".to_owned()),
         ("created_by", format!("Tidewater {}", env!("CARGO_PKG_VERSION"))),
@@ -158,14 +179,7 @@ pub fn bootstrap(connection: &mut Connection, layout: &Layout, now_us: i64) -> R
     ] {
         tx.execute("INSERT INTO tw_meta VALUES (?, ?)", params![key, value])?;
     }
-    for table in GUARDED {
-        for verb in ["INSERT", "UPDATE", "DELETE"] {
-            tx.execute_batch(&format!(
-                "CREATE TRIGGER tw_guard_{table}_{verb} BEFORE {verb} ON ducklake_{table} \
-                 BEGIN SELECT tidewater_server_only(); END"
-            ))?;
-        }
-    }
+    digest::install(&tx)?;
     Ok(tx.commit()?)
 }
 

@@ -294,6 +294,7 @@ fn a_newer_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     open(folder.path()).close(std::time::Duration::from_secs(5));
     let catalog = rusqlite::Connection::open(folder.path().join("catalog.sqlite")).unwrap();
+    catalog.execute_batch("DROP TRIGGER tw_digest_tw_meta_UPDATE").unwrap();
     catalog.execute("UPDATE tw_meta SET value = '99' WHERE key = 'format_version'", []).unwrap();
     drop(catalog);
     let error = Store::open(config(folder.path()), Arc::new(ManualClock::at(NOW))).unwrap_err();

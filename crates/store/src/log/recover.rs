@@ -190,7 +190,7 @@ fn later_marks<'a>(
         .map(|h| h.durable)
 }
 
-fn read_header(folder: &Path, sequence: u64) -> Result<Option<SegmentHeader>> {
+pub(super) fn read_header(folder: &Path, sequence: u64) -> Result<Option<SegmentHeader>> {
     let path = segment_path(folder, sequence);
     let mut bytes = Vec::with_capacity(ALIGN as usize);
     let file = File::open(&path).map_err(Error::io("cannot open", &path))?;

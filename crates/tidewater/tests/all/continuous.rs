@@ -269,6 +269,10 @@ fn k3_k4_k8_a_month_is_filled_in_chunks_the_mark_never_moves_back_and_old_rows_o
     });
     assert!(server.rows("SELECT count(*) FROM cpu")[0][0].as_i64() >= Some(9 * 144), "younger ones stay");
     assert_eq!(server.rows("SELECT sum(total) FROM cpu_1m"), json!([[4_320]]));
+    // a row that comes later than that is of a final window: a sum of what is left would be wrong
+    server.lines(&format!("cpu,host=a v=1000i {}000000000", now - 12 * 86_400 + 5));
+    assert_eq!(send(&server, "POST", "/1/execute", json!({})).status, 200);
+    assert_eq!(server.rows("SELECT sum(total) FROM cpu_1m"), json!([[4_320]]));
 }
 
 /// Seconds as RFC 3339, by the server itself.

@@ -1,0 +1,90 @@
+//! Every order in which queries enter the pool, leave it and give up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::future::{FutureExt, poll_immediate};
+use interleave_pool::Error;
+use interleave_pool::pool::{Ended, Pool, Priority};
+use shuttle::future::block_on;
+use shuttle::thread;
+
+/// Runs `scenario` in every order, and says how many there are.
+fn every_order(what: &str, scenario: impl Fn() + Send + Sync + 'static) {
+    let runner = shuttle::Runner::new(shuttle::scheduler::DfsScheduler::new(None, false), shuttle::Config::default());
+    println!("admission: {what}: all {} orders", runner.run(scenario));
+}
+
+/// As [`every_order`], where there are too many: so many of them, by chance with few changes of thread (PCT, Burckhardt
+/// et al., "A randomized scheduler with probabilistic guarantees of finding bugs", 2010).
+fn some_orders(what: &str, scenario: impl Fn() + Send + Sync + 'static) {
+    let orders = std::env::var("TW_AMOUNT").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000);
+    shuttle::check_pct(scenario, orders, 3);
+    println!("admission: {what}: {orders} orders by chance");
+}
+
+fn empty(pool: &Pool) {
+    assert_eq!((pool.running(), pool.waiting()), (0, 0), "every slot is back and nobody waits");
+    assert!(pool.slots().iter().all(|slot| slot.current.is_none()));
+}
+
+#[test]
+fn two_queries_share_a_slot() {
+    every_order("two queries, one slot", || {
+        let pool = Arc::new(Pool::new(1, 2));
+        let inside = Arc::new(AtomicUsize::new(0));
+        let queries: Vec<_> = (0..2)
+            .map(|owner| {
+                let (pool, inside) = (Arc::clone(&pool), Arc::clone(&inside));
+                thread::spawn(move || {
+                    let mut slot = block_on(pool.enter(owner, Priority::Interactive, "q")).expect("the queue has room");
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    slot.ended(Ended::Well);
+                })
+            })
+            .collect();
+        queries.into_iter().for_each(|query| query.join().expect("it runs"));
+        empty(&pool);
+        assert_eq!(pool.totals().executed, 2);
+    });
+}
+
+#[test]
+fn a_query_gives_up_while_its_slot_comes_free() {
+    every_order("one leaves while one gives up", || {
+        let pool = Arc::new(Pool::new(1, 2));
+        let held = block_on(pool.enter(0, Priority::Interactive, "held")).expect("a free slot");
+        let leaver = thread::spawn(move || drop(held));
+        // asked once, then dropped: with a slot in its hand or without
+        drop(block_on(poll_immediate(pool.enter(1, Priority::Interactive, "quits").boxed())));
+        leaver.join().expect("it leaves");
+        empty(&pool);
+        drop(block_on(pool.enter(2, Priority::Background, "next")).expect("a free slot"));
+    });
+}
+
+#[test]
+fn a_full_queue_refuses_and_loses_nobody() {
+    some_orders("a slot, a place to wait, three queries", || {
+        let pool = Arc::new(Pool::new(1, 1));
+        let (ran, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let query = |owner: i64| {
+            let (pool, ran, refused) = (Arc::clone(&pool), Arc::clone(&ran), Arc::clone(&refused));
+            move || match block_on(pool.enter(owner, Priority::Interactive, "q")) {
+                Ok(slot) => {
+                    ran.fetch_add(1, Ordering::SeqCst);
+                    drop(slot);
+                }
+                Err(Error::QueueFull) => drop(refused.fetch_add(1, Ordering::SeqCst)),
+                Err(Error::Internal(error)) => panic!("{error}"),
+            }
+        };
+        let others = [thread::spawn(query(0)), thread::spawn(query(1))];
+        query(2)();
+        others.into_iter().for_each(|other| other.join().expect("it ends"));
+        assert_eq!(ran.load(Ordering::SeqCst) + refused.load(Ordering::SeqCst), 3);
+        assert!(ran.load(Ordering::SeqCst) >= 2, "a slot and a place to wait serve two");
+        empty(&pool);
+    });
+}
