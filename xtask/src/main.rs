@@ -116,8 +116,18 @@ fn test(filter: Option<&str>) -> Result<()> {
     if let Some(promtool) = promtool() {
         command.env("TW_TEST_PROMTOOL", promtool);
     }
-    run(&mut command)
+    run(&mut command)?;
+    if filter.is_none() {
+        torture::interleave(INTERLEAVE_SHORT)?;
+        load::run(LOAD_SHORT.0, LOAD_SHORT.1, false)?;
+    }
+    Ok(())
 }
+
+/// Orders by chance of each scenario of `interleave/` that has too many, in the tests.
+const INTERLEAVE_SHORT: u64 = 2_000;
+/// Minutes and connections of the load, in the tests.
+const LOAD_SHORT: (f64, usize) = (0.25, 200);
 
 /// Prometheus' checker of rules: the machine's, or that of Debian's package, unpacked beside the build. None
 /// where neither is to be had.

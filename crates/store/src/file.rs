@@ -72,7 +72,7 @@ pub struct Provenance {
     pub sort_key: Vec<ColumnId>,
     /// How many files the same flush has written.
     pub parts: usize,
-    /// Files whose rows it holds, below the table's folder.
+    /// Files whose rows it holds, by their [`stem`].
     pub replaces: Vec<String>,
 }
 
@@ -102,6 +102,12 @@ impl Provenance {
         let said = metadata.file_metadata().key_value_metadata()?.iter().find(|entry| entry.key == PROVENANCE)?;
         serde_json::from_str(said.value.as_deref()?).ok()
     }
+}
+
+/// A file's name without folders and `.parquet`: no other file of its table has it.
+pub(crate) fn stem(path: &str) -> &str {
+    let leaf = path.rsplit('/').next().unwrap_or(path);
+    leaf.strip_suffix(".parquet").unwrap_or(leaf)
 }
 
 /// Where the rows of a file come from.

@@ -83,7 +83,7 @@ pub fn merge(
         columns: Provenance::columns(schema, &layout.schema),
         sort_key: layout.sort_key(),
         parts: 1,
-        replaces: inputs.iter().map(|f| f.path.to_string()).collect(),
+        replaces: inputs.iter().map(|f| file::stem(&f.path).to_owned()).collect(),
     };
     let Durable { sums: Sums { bytes, crc32c, blocks }, footer_bytes } = output.finish(&provenance)?;
     debug_assert!(

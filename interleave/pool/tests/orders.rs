@@ -18,7 +18,7 @@ fn every_order(what: &str, scenario: impl Fn() + Send + Sync + 'static) {
 /// As [`every_order`], where there are too many: so many of them, by chance with few changes of thread (PCT, Burckhardt
 /// et al., "A randomized scheduler with probabilistic guarantees of finding bugs", 2010).
 fn some_orders(what: &str, scenario: impl Fn() + Send + Sync + 'static) {
-    let orders = std::env::var("TW_AMOUNT").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000);
+    let orders = std::env::var("TW_AMOUNT").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000);
     shuttle::check_pct(scenario, orders, 3);
     println!("admission: {what}: {orders} orders by chance");
 }

@@ -1,6 +1,6 @@
 //! Orders of the store's steps: all of them where they can be counted, else so many by chance.
 
-use shuttle::scheduler::DfsScheduler;
+use shuttle::scheduler::{DfsScheduler, PctScheduler};
 use shuttle::{Config, Runner};
 
 fn config() -> Config {
@@ -10,16 +10,26 @@ fn config() -> Config {
     config
 }
 
+/// Orders by chance of each scenario that has too many.
+fn amount() -> usize {
+    std::env::var("TW_AMOUNT").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000)
+}
+
+/// From so many on every scenario that can be gone through is; below it, so many of its orders.
+const FULL: usize = 20_000;
+
 fn every_order(what: &str, scenario: impl Fn() + Send + Sync + 'static) {
-    let orders = Runner::new(DfsScheduler::new(None, false), config()).run(scenario);
-    println!("{what}: all {orders} orders");
+    let bound = (amount() < FULL).then_some(FULL);
+    let orders = Runner::new(DfsScheduler::new(bound, false), config()).run(scenario);
+    let which = if bound == Some(orders) { "the first" } else { "all" };
+    println!("{what}: {which} {orders} orders");
 }
 
 /// By chance with few changes of thread (PCT, Burckhardt et al., "A randomized scheduler with probabilistic guarantees
 /// of finding bugs", 2010).
 fn some_orders(what: &str, one_in: usize, scenario: impl Fn() + Send + Sync + 'static) {
-    let orders = std::env::var("TW_AMOUNT").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000) / one_in;
-    Runner::new(shuttle::scheduler::PctScheduler::new(3, orders), config()).run(scenario);
+    let orders = amount() / one_in;
+    Runner::new(PctScheduler::new(3, orders), config()).run(scenario);
     println!("{what}: {orders} orders by chance");
 }
 

@@ -189,9 +189,9 @@ fn choose(mut strays: Vec<Stray>, loaded: &Loaded, table: TableId) -> (Vec<Stray
     }
     for same in ids.into_values().filter(|same| same.len() > 1) {
         for (old, new) in same.iter().zip(same.iter().skip(1)) {
-            let by_stray = strays.iter().any(|s| s.holds(*old) && !gone.contains(&s.name));
+            let by_stray = strays.iter().any(|s| s.holds(*old) && !gone.contains(file::stem(&s.name)));
             let by_known = known.is_some_and(|t| {
-                t.info.schema.by_id(*old).is_some() && t.files.iter().any(|f| !gone.contains(&*f.path))
+                t.info.schema.by_id(*old).is_some() && t.files.iter().any(|f| !gone.contains(file::stem(&f.path)))
             });
             if by_stray || by_known {
                 let (unfinished, kept) = strays.into_iter().partition(|s| s.holds(*new));
@@ -211,7 +211,7 @@ fn choose(mut strays: Vec<Stray>, loaded: &Loaded, table: TableId) -> (Vec<Stray
         let is_whole = said.by != Maker::Flush
             || parts[&(said.lsn_min, said.lsn_max)] >= said.parts
             || rewritten.is_some_and(|lsn| lsn >= said.lsn_max);
-        !gone.contains(&stray.name) && is_whole
+        !gone.contains(file::stem(&stray.name)) && is_whole
     };
     let (used, unused): (Vec<Stray>, Vec<Stray>) = strays.into_iter().partition(is_used);
     left.extend(unused);
@@ -257,7 +257,7 @@ fn add(
     let mut held: HashSet<ColumnId> = HashSet::new();
     let mut moved = Lsn(0);
     let ended: HashSet<&str> = used.iter().flat_map(|s| s.provenance.replaces.iter().map(String::as_str)).collect();
-    let ended = known.iter().flat_map(|t| &t.files).filter(|f| ended.contains(&*f.path)).map(|f| f.id);
+    let ended = known.iter().flat_map(|t| &t.files).filter(|f| ended.contains(file::stem(&f.path))).map(|f| f.id);
     lake.end_files(draft, table, &ended.collect::<Vec<_>>(), super::ReplacementKind::Merge)?;
     let mut files = Vec::with_capacity(used.len());
     for mut stray in used {
