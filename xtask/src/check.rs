@@ -22,7 +22,10 @@ const LADDER: [(&str, &[&str]); 6] = [
 
 /// Everything that is checked without running the product.
 fn all() -> Result<()> {
-    crate::run(crate::cargo().args(["fmt", "--all", "--check"]))?;
+    for beside in ["", "fuzz/", "interleave/"] {
+        let manifest = format!("{beside}Cargo.toml");
+        crate::run(crate::cargo().args(["fmt", "--all", "--check", "--manifest-path", &manifest]))?;
+    }
     let mut clippy = crate::cargo();
     clippy.args(["clippy", "--release", "--all-targets"]);
     PACKAGES.iter().chain(&["xtask"]).for_each(|p| {

@@ -12,6 +12,7 @@ mod fuzz;
 mod http;
 mod life;
 mod load;
+mod mutants;
 mod peers;
 mod planted;
 mod torture;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::{cargo, cargo_test, fuzz, load, peers, planted, python_environment, root, target};
+use crate::{cargo, cargo_test, fuzz, load, mutants, peers, planted, python_environment, root, target};
 
 /// A promise and how it is tried.
 struct Row {
@@ -36,9 +36,10 @@ enum By {
     Fuzz,
     /// `interleave/`.
     Interleave,
+    Mutants,
 }
 
-const ROWS: [Row; 19] = [
+const ROWS: [Row; 20] = [
     Row {
         name: "kill",
         promise: "A write that was acknowledged survives kill -9 at any moment, whole and once; what was deleted or has expired stays away; continuous queries hold what they sum up.",
@@ -175,6 +176,15 @@ const ROWS: [Row; 19] = [
         by: By::Interleave,
     },
     Row {
+        name: "mutants",
+        promise: "The tests of log, flush, catalog and locks notice when the code does something else.",
+        tried: "cargo-mutants changes one expression at a time; the store's own tests, a list that was frozen before the first score, run on each.",
+        goal: "90 % of the viable mutants caught; survivors listed with the reason",
+        full: 700,
+        unit: "mutants",
+        by: By::Mutants,
+    },
+    Row {
         name: "network",
         promise: "A write with an idempotency key is stored once, however often it or its answer gets lost.",
         tried: "A proxy that sends slowly, cuts requests and answers and delivers requests twice; every client repeats until it is acknowledged.",
@@ -303,6 +313,7 @@ fn one(row: &Row, options: &Options) -> Result<()> {
         }
         By::Load => vec![load::run(amount as f64, options.connections, options.small)?],
         By::Interleave => interleave(amount)?,
+        By::Mutants => mutants::run(amount, options.seed)?,
         By::Fuzz => fuzz::run(&fuzz::Options {
             targets: Vec::new(),
             runs: amount,
@@ -423,6 +434,10 @@ fn page(known: &BTreeMap<String, Record>) -> Result<String> {
         let last = match known.get(row.name) {
             None => "not in its full form yet; the short form is a test".to_owned(),
             Some(r) => {
+                let figures = match row.by {
+                    By::Mutants => &r.figures[..1.min(r.figures.len())],
+                    _ => &r.figures[..],
+                };
                 let length = if r.amount < row.full {
                     format!(" (shorter than the full form, {} {})", row.full, row.unit)
                 } else {
@@ -430,7 +445,7 @@ fn page(known: &BTreeMap<String, Record>) -> Result<String> {
                 };
                 format!(
                     "{}{length}. {}, commit {}, seed {}: `{}`",
-                    r.figures.join(". "),
+                    figures.join(". "),
                     r.date,
                     r.commit,
                     r.seed,
@@ -450,6 +465,12 @@ fn page(known: &BTreeMap<String, Record>) -> Result<String> {
         writeln!(out, "{}, commit {}, seed {}: `{}`\n", planted.date, planted.commit, planted.seed, planted.command)?;
         out += "| planted as | fault | caught by |\n|---|---|---|\n";
         planted.figures.iter().try_for_each(|line| writeln!(out, "| {line} |"))?;
+    }
+    if let Some(survivors) = known.get("mutants").and_then(|r| r.figures.get(1..)).filter(|s| !s.is_empty()) {
+        out += "\n## Mutants that survived\n\n| change | why no test of the list catches it |\n|---|---|\n";
+        for survivor in survivors {
+            writeln!(out, "| `{survivor}` | {} |", mutants::reason(survivor)?)?;
+        }
     }
     if let Some(peers) = known.get(PEERS) {
         out += "\n## Beside another server\n\n";

@@ -28,7 +28,7 @@ const MAX_BACKOFF_S: i64 = 10;
 #[derive(Debug)]
 pub struct Flusher {
     shared: Arc<Shared>,
-    /// Tables whose last flush failed: when to try again (UTC microseconds) and how often it failed.
+    /// Tables whose last flush failed: when to try again (microseconds since boot) and how often it failed.
     failed: HashMap<TableId, (i64, u32)>,
     side: SideLog,
 }
@@ -51,14 +51,14 @@ impl Flusher {
         self.side = side;
     }
 
-    /// Flushes what is due at `now_us`, on the clock that nobody sets, and says below which LSN the log is no longer needed.
-    pub fn run_once(&mut self, now_us: i64, committer: &Committer) -> Option<Lsn> {
-        let due = self.due(now_us);
+    /// Flushes what is due at `boot_us`, on the clock that nobody sets, and says below which LSN the log is no longer needed.
+    pub fn run_once(&mut self, boot_us: i64, committer: &Committer) -> Option<Lsn> {
+        let due = self.due(boot_us);
         let long_log = self.has_long_log();
         if due.is_empty() && !long_log {
             return None;
         }
-        self.flush(&due, now_us, committer);
+        self.flush(&due, boot_us, committer);
         if long_log && let Err(error) = self.side.copy_oldest(&self.shared) {
             tracing::warn!(%error, "an old segment of the log could not be copied aside; tried again");
         }
@@ -72,28 +72,28 @@ impl Flusher {
     }
 
     /// Flushes every table with hot rows, due or not. Returns the tables that failed.
-    pub fn flush_all(&mut self, now_us: i64, committer: &Committer) -> (Lsn, Vec<TableId>) {
+    pub fn flush_all(&mut self, boot_us: i64, committer: &Committer) -> (Lsn, Vec<TableId>) {
         let all: Vec<TableId> = self.hot_tables().into_keys().collect();
-        self.flush(&all, now_us, committer);
+        self.flush(&all, boot_us, committer);
         let failed = all.into_iter().filter(|t| self.failed.contains_key(t)).collect();
         (self.needed(), failed)
     }
 
     /// As [`Flusher::flush_all`], but in the end the files of all tables hold the rows of the same records: whatever
     /// came meanwhile is in none of them, as long as the caller keeps the flusher.
-    pub fn flush_at_one_cut(&mut self, now_us: i64, committer: &Committer) -> (Lsn, Vec<TableId>) {
+    pub fn flush_at_one_cut(&mut self, boot_us: i64, committer: &Committer) -> (Lsn, Vec<TableId>) {
         // most rows go before the cut, so that it is short
-        let (needed, failed) = self.flush_all(now_us, committer);
+        let (needed, failed) = self.flush_all(boot_us, committer);
         if !failed.is_empty() {
             return (needed, failed);
         }
-        let sealed = self.seal_all(now_us);
-        self.flush(&sealed, now_us, committer);
+        let sealed = self.seal_all(boot_us);
+        self.flush(&sealed, boot_us, committer);
         let failed = sealed.into_iter().filter(|t| self.failed.contains_key(t)).collect();
         (self.needed(), failed)
     }
 
-    fn due(&self, now_us: i64) -> Vec<TableId> {
+    fn due(&self, boot_us: i64) -> Vec<TableId> {
         let config = &self.shared.config;
         let view = self.shared.view();
         let hot = self.hot_tables();
@@ -102,12 +102,12 @@ impl Flusher {
             if self.has_long_log() { hot.keys().filter_map(|t| view.tables.get(t)?.hot.lsn_min()).min() } else { None };
         let (mut due, mut others) = (Vec::new(), Vec::new());
         for (id, since) in hot {
-            if self.failed.get(&id).is_some_and(|(retry, _)| now_us < *retry) {
+            if self.failed.get(&id).is_some_and(|(retry, _)| boot_us < *retry) {
                 continue;
             }
             let bytes = view.tables.get(&id).map_or(0, |t| t.hot.bytes());
             let limit = if bytes >= config.busy_bytes { config.max_buffer_age_ms } else { config.max_quiet_age_ms };
-            let aged = now_us.saturating_sub(since) >= limit as i64 * 1_000;
+            let aged = boot_us.saturating_sub(since) >= limit as i64 * 1_000;
             let pins = || oldest.is_some_and(|o| view.tables.get(&id).and_then(|t| t.hot.lsn_min()) == Some(o));
             let retrying = self.failed.contains_key(&id);
             // smaller tables that hold an old segment are copied aside instead
@@ -132,14 +132,14 @@ impl Flusher {
     }
 
     /// One flush of a table at a time; a table whose flush fails is left out of the round.
-    fn flush(&mut self, tables: &[TableId], now_us: i64, committer: &Committer) {
+    fn flush(&mut self, tables: &[TableId], boot_us: i64, committer: &Committer) {
         let mut waiting = Vec::new();
         for id in tables {
             let began = Instant::now();
-            let mut outcome = self.write(*id, now_us);
+            let mut outcome = self.write(*id, boot_us);
             // with the reserve there may be room
             if outcome.as_ref().is_err_and(|error| self.shared.give_up_ballast(error)) {
-                outcome = self.write(*id, now_us);
+                outcome = self.write(*id, boot_us);
             }
             match outcome {
                 Ok(None) => self.succeed(*id),
@@ -148,12 +148,12 @@ impl Flusher {
                     let Written { flushed, bytes, rows, paths } = written;
                     self.shared.wait_durable(flushed.to.0);
                     if let Err(error) = committer.submit(Job::Flush { table: flushed, reply }) {
-                        self.fail(*id, now_us, &error, &paths);
+                        self.fail(*id, boot_us, &error, &paths);
                         continue;
                     }
                     waiting.push((*id, bytes, rows, paths, answer, began));
                 }
-                Err(error) => self.fail(*id, now_us, &error, &[]),
+                Err(error) => self.fail(*id, boot_us, &error, &[]),
             }
         }
         for (id, bytes, rows, paths, answer, began) in waiting {
@@ -168,8 +168,8 @@ impl Flusher {
                     Counters::add(&counters.flushed_files, paths.len() as u64);
                     counters.last_flush_us.store(self.shared.clock.now_us() as u64, Ordering::Relaxed);
                 }
-                Ok(Err(error)) => self.fail(id, now_us, &error, &paths),
-                Err(_) => self.fail(id, now_us, &Error::Inconsistent("the catalog's thread has ended".into()), &paths),
+                Ok(Err(error)) => self.fail(id, boot_us, &error, &paths),
+                Err(_) => self.fail(id, boot_us, &Error::Inconsistent("the catalog's thread has ended".into()), &paths),
             }
         }
     }
@@ -181,19 +181,19 @@ impl Flusher {
     }
 
     /// The job failed before COMMIT or was rolled back: its outputs go, the rows stay hot and logged.
-    fn fail(&mut self, table: TableId, now_us: i64, error: &Error, paths: &[PathBuf]) {
+    fn fail(&mut self, table: TableId, boot_us: i64, error: &Error, paths: &[PathBuf]) {
         durable::discard(paths);
         let times = self.failed.get(&table).map_or(1, |(_, n)| n + 1);
         let backoff_s = (1i64 << times.min(6).saturating_sub(1)).min(MAX_BACKOFF_S);
-        self.failed.insert(table, (now_us + backoff_s * 1_000_000, times));
+        self.failed.insert(table, (boot_us + backoff_s * 1_000_000, times));
         self.shared.failing.lock().insert(table);
         self.shared.give_up_ballast(error);
         Counters::add(&self.shared.counters.flush_failures, 1);
         tracing::error!(%table, %error, times, backoff_s, "flush failed; its rows stay in the log and in memory");
     }
 
-    fn write(&self, id: TableId, now_us: i64) -> Result<Option<Written>> {
-        let Some((generation, info, expected)) = self.seal(id, now_us) else {
+    fn write(&self, id: TableId, boot_us: i64) -> Result<Option<Written>> {
+        let Some((generation, info, expected)) = self.seal(id, boot_us) else {
             return Ok(None);
         };
         failpoint::hit("flush.sealed");
@@ -236,7 +236,7 @@ impl Flusher {
     }
 
     /// Moves the active generations of all tables aside in one step: between two records.
-    fn seal_all(&self, now_us: i64) -> Vec<TableId> {
+    fn seal_all(&self, boot_us: i64) -> Vec<TableId> {
         let _schema = self.shared.schema.lock();
         let mut sealed = Vec::new();
         self.shared.publish(|view| {
@@ -250,14 +250,14 @@ impl Flusher {
                 table.info = Arc::new(table.info.with_persisted(&generation.columns()));
                 table.hot.sealed = Some(generation);
                 // until its flush, which takes it out again
-                hot.entry(*id).or_insert(now_us);
+                hot.entry(*id).or_insert(boot_us);
             }
         });
         sealed
     }
 
     /// Moves the active generation aside, or takes up the one that an earlier failure left sealed.
-    pub(crate) fn seal(&self, id: TableId, now_us: i64) -> Option<(Arc<Generation>, Arc<TableInfo>, Lsn)> {
+    pub(crate) fn seal(&self, id: TableId, boot_us: i64) -> Option<(Arc<Generation>, Arc<TableInfo>, Lsn)> {
         let _schema = self.shared.schema.lock();
         let mut sealed = None;
         self.shared.publish(|view| {
@@ -282,7 +282,7 @@ impl Flusher {
             table.info = Arc::new(table.info.with_persisted(&generation.columns()));
             sealed = Some((generation, Arc::clone(&table.info), table.flushed));
             if !table.hot.active.is_empty() {
-                hot.entry(id).or_insert(now_us);
+                hot.entry(id).or_insert(boot_us);
             }
         });
         sealed

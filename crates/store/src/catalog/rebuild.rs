@@ -72,12 +72,15 @@ pub(super) fn bring_in(
     for stray in strays {
         by_table.entry(stray.table).or_default().push(stray);
     }
+    let given = lake.next_catalog_id()?;
     let mut draft = lake.begin()?;
     let mut flushed: HashMap<TableId, Lsn> = loaded.view.tables.iter().map(|(id, t)| (*id, t.flushed)).collect();
     for (table, strays) in by_table {
-        let (used, left) = choose(strays, loaded, table);
+        // a table of an id that the copy had given, and that it has no more, was dropped
+        let is_dropped = !loaded.view.tables.contains_key(&table) && table.0 < given;
+        let (used, left) = if is_dropped { (Vec::new(), strays) } else { choose(strays, loaded, table) };
         unused.extend(left.into_iter().map(|stray| stray.path));
-        if let Some(last) = used.iter().rev().find(|s| !s.provenance.columns.is_empty()).or(used.last()) {
+        if let Some(last) = used.last() {
             let mode = last.provenance.mode;
             make_table(lake, &mut draft, loaded, &places[&table], table, mode, now_us)?;
             let moved = add(lake, &mut draft, loaded, table, used, report)?;
@@ -88,7 +91,7 @@ pub(super) fn bring_in(
             }
         }
     }
-    learn_of_log(lake, &mut draft, loaded, layout, log_id, &flushed, now_us, report)?;
+    learn_of_log(lake, &mut draft, (loaded, given), layout, log_id, &flushed, now_us, report)?;
     lake.finish(&draft, now_us)?;
     // ids that were given after the copy are not given again: records of the log may name them
     lake.go_ahead(AHEAD)?;
@@ -318,19 +321,17 @@ fn add(
 fn learn_of_log(
     lake: &Lake,
     draft: &mut Draft,
-    loaded: &Loaded,
+    (loaded, given): (&Loaded, u64),
     layout: &Layout,
     log_id: &LogId,
     flushed: &HashMap<TableId, Lsn>,
     now_us: i64,
     report: &mut CatalogRepair,
 ) -> Result<()> {
-    let given = lake.next_catalog_id()?;
     let mut seen: BTreeMap<TableId, BTreeMap<ColumnId, ColumnType>> = BTreeMap::new();
     let mut rows: BTreeMap<TableId, usize> = BTreeMap::new();
     let mut each = |lsn: Lsn, body: &[u8]| {
         for part in record::decode(body)?.0 {
-            // a table of an id that the copy had given, and that it has no more, was dropped
             let is_dropped = !flushed.contains_key(&part.table) && part.table.0 < given;
             if is_dropped || flushed.get(&part.table).is_some_and(|to| lsn <= *to) {
                 continue;
@@ -414,12 +415,16 @@ pub(super) fn begin(layout: &Layout, now_us: i64) -> Result<()> {
 
 impl Lake {
     fn restore_database(&self, draft: &mut Draft, id: u64, name: &str, path: &str, now_us: i64) -> Result<()> {
-        let sql = "SELECT count(*) FROM ducklake_schema WHERE schema_id = ?";
-        let known: u64 = self.connection.query_row(sql, [id], |r| r.get(0))?;
-        if known == 0 {
-            self.add_database(draft, id, name, path, now_us)?;
+        let sql = "SELECT count(*) FILTER (WHERE schema_id = ?1),
+                   count(*) FILTER (WHERE end_snapshot IS NULL AND lower(schema_name) = lower(?2)) FROM ducklake_schema";
+        let (known, taken): (u64, u64) =
+            self.connection.query_row(sql, params![id, name], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        match (known, taken) {
+            (0, 0) => self.add_database(draft, id, name, path, now_us),
+            // one of a name that another has now gets a number
+            (0, _) => self.add_database(draft, id, &format!("{name}_{id}"), path, now_us),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn restore_table(
@@ -431,7 +436,6 @@ impl Lake {
         path: &str,
         mode: TableMode,
     ) -> Result<()> {
-        // a name that another has now gets a number
         let sql = "SELECT count(*) FROM ducklake_table
                    WHERE schema_id = ? AND lower(table_name) = lower(?) AND end_snapshot IS NULL";
         let taken: u64 = self.connection.query_row(sql, params![database, name], |r| r.get(0))?;
@@ -468,3 +472,6 @@ impl Lake {
         Ok(found.collect::<Result<_, _>>()?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! other times microseconds since 1970; lists, structs and maps have no place in a measurement.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
@@ -36,6 +37,14 @@ pub struct Pieces {
     time: usize,
     row: u64,
     rows: u64,
+    /// The reader is not to be asked again.
+    is_broken: bool,
+}
+
+/// Runs the decoder: in a file that contradicts itself it may meet an assertion of its own.
+fn decode<T>(read: impl FnOnce() -> Result<T, ImportError>) -> Result<T, ImportError> {
+    let contradiction = |_| Err(ImportError::File("the file is damaged: it contradicts itself".into()));
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(contradiction)
 }
 
 impl Pieces {
@@ -43,7 +52,7 @@ impl Pieces {
     /// It is no Parquet file, has no column of times, a column twice, or one of a type that has no place.
     pub fn open(file: File, options: Options, table: &str) -> Result<Self, ImportError> {
         let broken = |e: parquet::errors::ParquetError| ImportError::File(format!("the file is no Parquet: {e}"));
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+        let builder = decode(|| ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken))?;
         let (schema, rows) = (Arc::clone(builder.schema()), builder.metadata().file_metadata().num_rows());
         let is = |name: &str, wanted: &str| fold(name) == fold(wanted);
         let find = |wanted: &str| schema.fields().iter().position(|f| is(f.name(), wanted));
@@ -64,8 +73,9 @@ impl Pieces {
                 return Err(ImportError::File(format!("column {name:?} is {ty}, which has no place in a measurement")));
             }
         }
-        let reader = builder.with_batch_size(PIECE_ROWS).build().map_err(broken)?;
-        Ok(Self { reader, options, table: table.into(), time, schema, row: 0, rows: rows.max(0) as u64 })
+        let reader = decode(|| builder.with_batch_size(PIECE_ROWS).build().map_err(broken))?;
+        let rows = rows.max(0) as u64;
+        Ok(Self { reader, options, table: table.into(), time, schema, row: 0, rows, is_broken: false })
     }
 
     /// Rows of the file, as it says.
@@ -208,11 +218,16 @@ impl Iterator for Pieces {
     type Item = Result<Vec<Batch>, ImportError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let rows = match self.reader.next()? {
-            Ok(rows) => rows,
-            Err(error) => return Some(Err(ImportError::File(format!("the file is damaged: {error}")))),
-        };
-        Some(self.piece(&rows).map(|batch| vec![batch]))
+        if self.is_broken {
+            return None;
+        }
+        let damaged = |error| ImportError::File(format!("the file is damaged: {error}"));
+        let piece = decode(|| match self.reader.next() {
+            None => Ok(None),
+            Some(rows) => Ok(Some(self.piece(&rows.map_err(damaged)?)?)),
+        });
+        self.is_broken = piece.is_err();
+        piece.map(|batch| batch.map(|batch| vec![batch])).transpose()
     }
 }
 
@@ -272,6 +287,17 @@ mod tests {
         assert_eq!(array(5).as_primitive::<Int64Type>().value(0), 1_767_225_600_000_000);
         assert_eq!((text(6), batch.columns[6].role), (vec![Some("a".to_owned()), None], Role::Tag));
         assert!(pieces.next().is_none());
+    }
+
+    #[test]
+    fn a_file_that_contradicts_itself_is_damaged() {
+        let mut input = tempfile::tempfile().unwrap();
+        let bytes = include_bytes!("../../../../fuzz/seeds/parquet/contradiction");
+        std::io::Write::write_all(&mut input, bytes).unwrap();
+        let mut pieces = Pieces::open(input, options("time"), "t").unwrap();
+        let error = pieces.find_map(Result::err).unwrap().to_string();
+        assert!(error.contains("damaged"), "{error}");
+        assert!(pieces.next().is_none(), "its reader is not asked again");
     }
 
     #[test]
