@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::{PACKAGES, cargo, python_environment, root, target};
 
@@ -35,7 +35,7 @@ const FAULTS: [Fault; 12] = [
         "release-before-commit",
         "the log is released while a flush has not committed",
         STORE,
-        "catalog::tests::a_quiet_row_and_a_table_that_cannot_flush_do_not_keep_the_log",
+        "catalog::tests::a_flush_that_cannot_commit_keeps_its_log",
         None,
     ),
     fault("no-folder-sync", "the folder is not synced after a file got its name", SERVER, "crash::t20_t22", Some(64)),

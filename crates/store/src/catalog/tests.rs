@@ -302,6 +302,33 @@ fn a_newer_format_is_refused() {
 }
 
 #[test]
+fn a_flush_that_cannot_commit_keeps_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.hot_budget_bytes = 1 << 30;
+    config.durability = crate::Durability::Process;
+    let store = Store::open(config.clone(), Arc::new(ManualClock::at(NOW))).unwrap();
+    let times: Vec<i64> = (0..60_000).map(|i| NOW + i).collect();
+    let requests = 3 * (64 << 20) / (times.len() * 16);
+    for _ in 0..requests {
+        store.write(request("t", &times)).unwrap();
+    }
+    // somebody holds the catalog
+    let held = rusqlite::Connection::open(folder.path().join("catalog.sqlite")).unwrap();
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        let flush = scope.spawn(|| store.flush());
+        while !flush.is_finished() {
+            store.tend().unwrap();
+        }
+        assert!(flush.join().unwrap().is_err(), "it cannot commit");
+    });
+    drop((store, held));
+    let store = Store::open(config, Arc::new(ManualClock::at(NOW))).unwrap();
+    assert_eq!(rows(&store, "t"), Some(requests * times.len()));
+}
+
+#[test]
 fn a_quiet_row_and_a_table_that_cannot_flush_do_not_keep_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path());
