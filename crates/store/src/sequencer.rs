@@ -48,11 +48,6 @@ pub struct Pending {
     pub done: Box<dyn FnOnce(Outcome) + Send>,
 }
 
-pub(crate) enum Message {
-    Write(Box<Pending>),
-    FreeBelow(Lsn),
-}
-
 pub(crate) struct Applied {
     pub lsn: Lsn,
     pub pending: Box<Pending>,
@@ -61,7 +56,7 @@ pub(crate) struct Applied {
 /// Hands requests to the log thread.
 #[derive(Debug)]
 pub struct Sequencer {
-    queue: Option<SyncSender<Message>>,
+    queue: Option<SyncSender<Box<Pending>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -69,7 +64,7 @@ impl Sequencer {
     pub fn start(log: LogWriter, next: Lsn, shared: &Arc<Shared>) -> Result<Self> {
         let (queue, messages) = sync_channel(limits::LOG_QUEUE_RECORDS);
         let (groups, applied) = sync_channel(APPLY_QUEUE);
-        let writer = LogThread { log, next, shared: Arc::clone(shared), groups };
+        let writer = LogThread { log, next, freed: 0, shared: Arc::clone(shared), groups };
         let applier = Arc::clone(shared);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
@@ -88,24 +83,16 @@ impl Sequencer {
     pub fn submit(&self, pending: Pending) {
         let refused = match &self.queue {
             None => Some((Box::new(pending), Error::WritesUnavailable("the server is stopping".into()))),
-            Some(queue) => match queue.try_send(Message::Write(Box::new(pending))) {
+            Some(queue) => match queue.try_send(Box::new(pending)) {
                 Ok(()) => None,
-                Err(TrySendError::Full(Message::Write(p))) => Some((p, Error::QueueFull)),
-                Err(TrySendError::Disconnected(Message::Write(p))) => {
+                Err(TrySendError::Full(p)) => Some((p, Error::QueueFull)),
+                Err(TrySendError::Disconnected(p)) => {
                     Some((p, Error::WritesUnavailable("the log thread has ended".into())))
                 }
-                Err(_) => None,
             },
         };
         if let Some((pending, error)) = refused {
             (pending.done)(Outcome::Failed(error));
-        }
-    }
-
-    /// Tells the log that no row below `needed` is needed any more.
-    pub fn free_below(&self, needed: Lsn) {
-        if let Some(queue) = &self.queue {
-            let _ = queue.try_send(Message::FreeBelow(needed));
         }
     }
 
@@ -127,6 +114,8 @@ impl Drop for Sequencer {
 pub(crate) struct LogThread {
     log: LogWriter,
     next: Lsn,
+    /// Below it segments were freed.
+    freed: u64,
     shared: Arc<Shared>,
     groups: SyncSender<Vec<Applied>>,
 }
@@ -134,7 +123,7 @@ pub(crate) struct LogThread {
 #[cfg(interleave)]
 impl Sequencer {
     /// Of which no thread runs by itself.
-    pub(crate) fn by_hand(queue: SyncSender<Message>) -> Self {
+    pub(crate) fn by_hand(queue: SyncSender<Box<Pending>>) -> Self {
         Self { queue: Some(queue), threads: Vec::new() }
     }
 }
@@ -142,12 +131,12 @@ impl Sequencer {
 #[cfg(interleave)]
 impl LogThread {
     pub(crate) fn by_hand(log: LogWriter, next: Lsn, shared: Arc<Shared>, groups: SyncSender<Vec<Applied>>) -> Self {
-        Self { log, next, shared, groups }
+        Self { log, next, freed: 0, shared, groups }
     }
 }
 
 impl LogThread {
-    fn run(mut self, messages: &Receiver<Message>) {
+    fn run(mut self, messages: &Receiver<Box<Pending>>) {
         let mut dirty_since = None;
         loop {
             match messages.recv_timeout(QUIET) {
@@ -167,9 +156,21 @@ impl LogThread {
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.free();
             self.shared.log_bytes.store(self.log.bytes(), Ordering::Relaxed);
         }
         self.settle();
+    }
+
+    /// Frees the segments that nobody needs any more.
+    fn free(&mut self) {
+        let freeable = self.shared.freeable_lsn.load(Ordering::Relaxed);
+        if freeable > self.freed {
+            self.freed = freeable;
+            if let Err(error) = self.log.free_below(Lsn(freeable)) {
+                tracing::warn!(%error, "a log segment could not be freed; tried again after the next flush");
+            }
+        }
     }
 
     /// Syncs what only process-mode records left, and writes the durable mark.
@@ -194,22 +195,13 @@ impl LogThread {
     }
 
     #[expect(clippy::vec_box, reason = "requests move between threads and lists by pointer")]
-    pub fn gather(&mut self, first: Message, messages: &Receiver<Message>) -> Vec<Box<Pending>> {
+    pub fn gather(&self, first: Box<Pending>, messages: &Receiver<Box<Pending>>) -> Vec<Box<Pending>> {
         let mut group = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
-        while let Some(message) = next {
-            match message {
-                Message::Write(pending) => {
-                    bytes += pending.body.len();
-                    group.push(pending);
-                }
-                Message::FreeBelow(needed) => {
-                    if let Err(error) = self.log.free_below(needed) {
-                        tracing::warn!(%error, "a log segment could not be freed; tried again after the next flush");
-                    }
-                }
-            }
+        while let Some(pending) = next {
+            bytes += pending.body.len();
+            group.push(pending);
             if bytes >= limits::LOG_GROUP_BYTES || group.len() >= limits::LOG_GROUP_RECORDS {
                 break;
             }

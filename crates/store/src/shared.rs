@@ -55,8 +55,10 @@ pub struct Shared {
     pub lock_freed: (Mutex<()>, Condvar),
     /// This process, as the owner of locks.
     pub instance: String,
-    /// Log records below it are not needed any more.
+    /// Log records below it are not needed by any hot row.
     pub needed_lsn: AtomicU64,
+    /// Log records below it may go.
+    pub freeable_lsn: AtomicU64,
 }
 
 /// What `/metrics` shows of the store; all only rise.
@@ -119,6 +121,7 @@ impl Shared {
             lock_freed: Default::default(),
             instance: crate::random::uuid(),
             needed_lsn: AtomicU64::new(0),
+            freeable_lsn: AtomicU64::new(0),
         }
     }
 

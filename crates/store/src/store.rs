@@ -339,9 +339,7 @@ impl Store {
             tracing::warn!(%error, "idempotency keys could not be saved: no log segment is freed until they are");
             return;
         }
-        if let Some(sequencer) = &*self.sequencer.lock() {
-            sequencer.free_below(Lsn(needed));
-        }
+        self.shared.freeable_lsn.store(needed, Ordering::Relaxed);
     }
 
     /// Frees log segments that no hot row needs, and starts the write service when that failed before. While
