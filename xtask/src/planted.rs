@@ -105,6 +105,8 @@ const fn fault(
     Fault { name, what, package, test, amount }
 }
 
+const VERSION: &str = "version = \"0.1.0\"";
+
 fn patch() -> PathBuf {
     root().join("xtask/planted.patch")
 }
@@ -118,13 +120,18 @@ pub fn check() -> Result<()> {
 
 /// `cargo xtask torture planted`: a line of the page for each fault.
 pub fn run(seed: u64) -> Result<Vec<String>> {
-    let copy = target().join("torture/planted");
+    // outside the target folder, and of another version: cargo must never take a build of one for one of the other
+    let copy = std::env::temp_dir().join(format!("tidewater-planted-{}", std::process::id()));
     let _ = fs::remove_dir_all(&copy);
     fs::create_dir_all(&copy)?;
     let archive = format!("git archive HEAD | tar -x -C '{}'", copy.display());
     crate::run(Command::new("sh").args(["-c", &archive]))?;
     let applied = Command::new("git").arg("apply").arg(patch()).current_dir(&copy).status()?;
     ensure!(applied.success(), "the patch does not apply to the committed sources");
+    let manifest = copy.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest)?;
+    ensure!(text.contains(VERSION), "the workspace's version is not {VERSION}");
+    fs::write(&manifest, text.replacen(VERSION, "version = \"0.1.0-planted\"", 1))?;
     let mut build = tests(&copy);
     build.arg("--no-run").args(PACKAGES.iter().flat_map(|package| ["-p", package]));
     ensure!(build.status()?.success(), "the sources with the faults do not build");
@@ -143,6 +150,7 @@ pub fn run(seed: u64) -> Result<Vec<String>> {
         let amount = fault.amount.map_or(String::new(), |amount| format!(", {amount} times"));
         lines.push(format!("{} | {} | `{}` of {}{amount}", fault.name, fault.what, fault.test, fault.package));
     }
+    fs::remove_dir_all(&copy)?;
     Ok(lines)
 }
 

@@ -131,6 +131,8 @@ fn connect(path: &Path) -> Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
+    // what a statement with triggers may have to undo: a server may have no folder for temporary files
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     digest::register(&connection)?;
     Ok(connection)
 }

@@ -88,8 +88,20 @@ fn injected(trace: &Path, data: &Path) -> Vec<Injected> {
             _ => On::Files,
         }
     };
-    let failed = text.lines().filter(|line| line.contains("(INJECTED)"));
-    failed.map(|line| Injected { on: on(line), line: line.to_owned() }).collect()
+    // a call during which another thread made one is written down in two parts, the path in the first
+    let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut failed = Vec::new();
+    for line in text.lines() {
+        let thread = line.split(' ').next().unwrap_or_default();
+        if line.ends_with("<unfinished ...>") {
+            begun.insert(thread, line);
+        }
+        if line.contains("(INJECTED)") {
+            let whole = if line.contains(" resumed>") { begun.get(thread).unwrap_or(&line) } else { line };
+            failed.push(Injected { on: on(whole), line: line.to_owned() });
+        }
+    }
+    failed
 }
 
 /// The calls of an undisturbed run that touch the server's folder, each by its number in its thread.
