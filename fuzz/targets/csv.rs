@@ -5,7 +5,7 @@ use wire::import::TimeFormat;
 use wire::import::csv::{Columns, Options, Pieces};
 
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
-    let tags = ["host".to_owned()].into_iter().filter(|_| file.len() % 2 == 0).collect();
+    let tags = ["host".to_owned()].into_iter().filter(|_| file.len().is_multiple_of(2)).collect();
     let delimiter = if file.first() == Some(&b'\t') { b'\t' } else { b',' };
     let (time_column, time_format) = ("time".to_owned(), TimeFormat::Auto);
     let options = Options { time_column, time_format, delimiter, skip_rows: 0, tags };

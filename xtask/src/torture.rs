@@ -171,7 +171,7 @@ const ROWS: [Row; 20] = [
         promise: "Whatever the order in which threads take their steps: a View has each row once, an acknowledged write is durable and visible, a lock that was lost commits nothing, and a slot is never lost.",
         tried: "The product's own sources with the locks of the model checker shuttle: group commit, swap of the View, table of locks, admission of queries; every order of the small scenarios, orders by chance with few changes of thread (PCT) of the larger.",
         goal: "exhaustive within the bounds that the figures state",
-        full: 100_000,
+        full: 20_000,
         unit: "orders by chance of each larger scenario",
         by: By::Interleave,
     },

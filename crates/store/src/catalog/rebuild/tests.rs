@@ -122,7 +122,7 @@ fn files_that_came_after_the_copy_are_found() {
     let mut bytes = std::fs::read(&catalog).unwrap();
     let at = bytes.windows(4).rposition(|w| w == b"main").unwrap();
     bytes[at] = b'n';
-    std::fs::write(&catalog, bytes).unwrap();
+    crate::durable::write_file(&catalog, &bytes, 0o640).unwrap();
     let error = open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("digest") || error.contains("snapshot"), "{error}");
     let report = repair_catalog(folder.path(), NOW).unwrap();
@@ -206,7 +206,7 @@ fn a_repair_that_was_cut_short_is_begun_again() {
     drop(store);
     lose_catalog(folder.path());
     // as it stands between an empty catalog and the files that it has to know
-    std::fs::write(folder.path().join("catalog.repairing"), b"").unwrap();
+    crate::durable::write_file(&folder.path().join("catalog.repairing"), b"", 0o600).unwrap();
     let layout = crate::layout::Layout { root: folder.path().to_owned() };
     super::begin(&layout, NOW).unwrap();
     let error = open(folder.path()).unwrap_err().to_string();
