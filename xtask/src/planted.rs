@@ -38,7 +38,7 @@ const FAULTS: [Fault; 12] = [
         "catalog::tests::a_flush_that_cannot_commit_keeps_its_log",
         None,
     ),
-    fault("no-folder-sync", "the folder is not synced after a file got its name", SERVER, "crash::t20_t22", Some(64)),
+    fault("no-folder-sync", "the folder is not synced after a file got its name", SERVER, "faults::b8", None),
     fault("second-table-forgotten", "replay forgets a request's second table", SERVER, "crash::t20_t22", Some(24)),
     fault(
         "insert-out-of-order",
