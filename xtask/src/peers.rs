@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{TOKEN, memory_mib};
 use crate::http::{Client, at};
-use crate::{root, target};
+use crate::target;
 
 /// The QuestDB that is compared with: `org.questdb:questdb` of Maven Central.
 const QUESTDB: &str = "9.3.4";
@@ -404,7 +404,6 @@ fn fresh(folder: &Path) -> Result<()> {
 /// `cargo xtask torture peers`: so many kills, and the load for some minutes, one after the other.
 pub fn run(cycles: u64, seed: u64, minutes: f64, connections: usize) -> Result<Vec<Figures>> {
     crate::run(crate::cargo().args(["build", "--release", "-p", "tidewater"]))?;
-    ensure!(root().exists(), "the checkout is there");
     let folder = target().join("torture/peers");
     let peers = [Peer::Tidewater, Peer::QuestDb].map(|peer| {
         let kill = kill(peer, cycles, seed, &folder)?;

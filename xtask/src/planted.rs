@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
 
-use crate::{PACKAGES, cargo, python_environment, root, target};
+use crate::{cargo_test, python_environment, root, target};
 
 /// What is wrong, and what sees it.
 struct Fault {
@@ -133,7 +133,7 @@ pub fn run(seed: u64) -> Result<Vec<String>> {
     ensure!(text.contains(VERSION), "the workspace's version is not {VERSION}");
     fs::write(&manifest, text.replacen(VERSION, "version = \"0.1.0-planted\"", 1))?;
     let mut build = tests(&copy);
-    build.arg("--no-run").args(PACKAGES.iter().flat_map(|package| ["-p", package]));
+    build.arg("--no-run");
     ensure!(build.status()?.success(), "the sources with the faults do not build");
     // a build of the checkout would take its name
     let binary = copy.join("tidewater");
@@ -156,19 +156,14 @@ pub fn run(seed: u64) -> Result<Vec<String>> {
 }
 
 fn tests(copy: &Path) -> Command {
-    let mut command = cargo();
-    command.args(["test", "--release", "--no-fail-fast"]).current_dir(copy);
-    command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
-    command.env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
-    command.env("CARGO_TARGET_DIR", target());
+    let mut command = cargo_test();
+    command.current_dir(copy).env("CARGO_TARGET_DIR", target());
     command
 }
 
 /// Whether a fault's test passes, with a fault or with none.
 fn passes(fault: &Fault, copy: &Path, binary: &Path, planted: &str, seed: u64) -> Result<bool> {
     let mut command = tests(copy);
-    // one form of each dependency: all packages, of which the others have no such test
-    command.args(PACKAGES.iter().flat_map(|package| ["-p", package]));
     match fault.package {
         SERVER => command.args(["--test", "all"]),
         _ => command.arg("--lib"),

@@ -313,16 +313,16 @@ fn copy_whole(source: &Path, target: &Path) -> Result<Whole> {
 
 /// One snapshot of a SQLite file in a file of its own.
 fn vacuum(source: &Path, target: &Path) -> Result<Whole> {
-    copy_database(source, target)?;
+    copy_database(source, target, check_database)?;
     whole(target)
 }
 
-/// As [`vacuum`], durable, and checked as SQLite checks.
-pub(crate) fn copy_database(source: &Path, target: &Path) -> Result<()> {
+/// As [`vacuum`], durable, and found right by `check`.
+pub(crate) fn copy_database(source: &Path, target: &Path, check: impl Fn(&Path) -> Result<()>) -> Result<()> {
     let connection = Connection::open_with_flags(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.execute("VACUUM INTO ?", [target.to_string_lossy()])?;
-    check_database(target)?;
+    check(target)?;
     restrict(target)?;
     let file = File::open(target).map_err(Error::io("cannot open", target))?;
     durable::sync_data(&file, target)
@@ -332,8 +332,10 @@ pub(crate) fn copy_database(source: &Path, target: &Path) -> Result<()> {
 /// SQLite finds the file damaged.
 pub(crate) fn check_database(path: &Path) -> Result<()> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0))?;
-    if said == "ok" { Ok(()) } else { Err(Error::Damaged(format!("{}: {said}", path.display()))) }
+    crate::catalog::check_order(&connection).map_err(|error| match error {
+        Error::Damaged(said) => Error::Damaged(format!("{}: {said}", path.display())),
+        error => error,
+    })
 }
 
 /// Only the server's account reads it.

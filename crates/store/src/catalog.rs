@@ -21,6 +21,7 @@ pub(crate) use anew::{begin_anew, keep_copy, repair};
 #[cfg(interleave)]
 pub(crate) use committer::put_flushed;
 pub use committer::{Aside, Committer, Conversion, FlushedTable, Job, Replacement, ReplacementKind, Target, Want};
+pub(crate) use digest::check_order;
 pub use lake::Lake;
 pub use load::Loaded;
 
@@ -72,7 +73,7 @@ fn read(layout: &Layout, now_us: i64) -> Result<(Lake, Loaded)> {
     }
     match version >= schema::DIGEST_SINCE {
         true => verify(&connection, layout)?,
-        false => digest::check_order(&connection)?,
+        false => check_order(&connection)?,
     }
     schema::upgrade(&mut connection, version)?;
     schema::follow_move(&mut connection, layout)?;
@@ -81,7 +82,7 @@ fn read(layout: &Layout, now_us: i64) -> Result<(Lake, Loaded)> {
     Ok((Lake::new(connection, layout)?, loaded))
 }
 
-fn format_version(connection: &Connection) -> Result<u64> {
+pub(crate) fn format_version(connection: &Connection) -> Result<u64> {
     let text = meta(connection, "format_version")?;
     text.parse().map_err(|_| Error::Inconsistent(format!("its format version is {text:?}")))
 }
@@ -121,7 +122,7 @@ pub(crate) fn check(path: &Path) -> Result<()> {
     let connection = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     match format_version(&connection)? >= schema::DIGEST_SINCE {
         true => digest::verify(&connection),
-        false => digest::check_order(&connection),
+        false => check_order(&connection),
     }
 }
 

@@ -165,7 +165,7 @@ fn catalogs(layout: &Layout, now_us: i64, found: &mut Vec<Finding>) -> bool {
 }
 
 fn format(catalog: &Connection, found: &mut Vec<Finding>) {
-    let version = catalog::meta(catalog, "format_version").ok().and_then(|text| text.parse::<u64>().ok());
+    let version = catalog::format_version(catalog).ok();
     found.push(match version {
         Some(version) if version <= FORMAT_VERSION => fine("format", format!("version {version}")),
         Some(version) => bad(

@@ -1,27 +1,17 @@
 //! Every order in which queries enter the pool, leave it and give up.
 
+#[path = "../../orders.rs"]
+mod orders;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::{FutureExt, poll_immediate};
 use interleave_pool::Error;
 use interleave_pool::pool::{Ended, Pool, Priority};
+use orders::{every_order, some_orders};
 use shuttle::future::block_on;
 use shuttle::thread;
-
-/// Runs `scenario` in every order, and says how many there are.
-fn every_order(what: &str, scenario: impl Fn() + Send + Sync + 'static) {
-    let runner = shuttle::Runner::new(shuttle::scheduler::DfsScheduler::new(None, false), shuttle::Config::default());
-    println!("admission: {what}: all {} orders", runner.run(scenario));
-}
-
-/// As [`every_order`], where there are too many: so many of them, by chance with few changes of thread (PCT, Burckhardt
-/// et al., "A randomized scheduler with probabilistic guarantees of finding bugs", 2010).
-fn some_orders(what: &str, scenario: impl Fn() + Send + Sync + 'static) {
-    let orders = std::env::var("TW_AMOUNT").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000);
-    shuttle::check_pct(scenario, orders, 3);
-    println!("admission: {what}: {orders} orders by chance");
-}
 
 fn empty(pool: &Pool) {
     assert_eq!((pool.running(), pool.waiting()), (0, 0), "every slot is back and nobody waits");
@@ -30,7 +20,7 @@ fn empty(pool: &Pool) {
 
 #[test]
 fn two_queries_share_a_slot() {
-    every_order("two queries, one slot", || {
+    every_order("admission: two queries, one slot", || {
         let pool = Arc::new(Pool::new(1, 2));
         let inside = Arc::new(AtomicUsize::new(0));
         let queries: Vec<_> = (0..2)
@@ -52,7 +42,7 @@ fn two_queries_share_a_slot() {
 
 #[test]
 fn a_query_gives_up_while_its_slot_comes_free() {
-    every_order("one leaves while one gives up", || {
+    every_order("admission: one leaves while one gives up", || {
         let pool = Arc::new(Pool::new(1, 2));
         let held = block_on(pool.enter(0, Priority::Interactive, "held")).expect("a free slot");
         let leaver = thread::spawn(move || drop(held));
@@ -66,7 +56,7 @@ fn a_query_gives_up_while_its_slot_comes_free() {
 
 #[test]
 fn a_full_queue_refuses_and_loses_nobody() {
-    some_orders("a slot, a place to wait, three queries", || {
+    some_orders("admission: a slot, a place to wait, three queries", 1, || {
         let pool = Arc::new(Pool::new(1, 1));
         let (ran, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let query = |owner: i64| {

@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::random;
 
 /// How far the ids of a restored catalog go ahead: more than any folder gives between a backup and its loss.
-pub(super) const AHEAD: u64 = 1 << 24;
+const AHEAD: u64 = 1 << 24;
 
 /// Makes a copied catalog the first of a new folder: a new log, ids far ahead, one snapshot alone.
 ///
@@ -38,16 +38,29 @@ pub(crate) fn begin_anew(layout: &Layout) -> Result<()> {
     }
     tx.execute("DELETE FROM ducklake_column WHERE end_snapshot IS NOT NULL", [])?;
     tx.execute(
-        "UPDATE ducklake_snapshot SET snapshot_id = snapshot_id + ?1, next_catalog_id = next_catalog_id + ?1,
-         next_file_id = next_file_id + ?1",
-        [AHEAD],
-    )?;
-    tx.execute(
         "INSERT INTO ducklake_snapshot_changes SELECT snapshot_id, '', NULL, NULL, NULL FROM ducklake_snapshot",
         [],
     )?;
+    go_ahead(&tx)?;
     tx.commit()?;
     super::Lake::new(connection, layout)?.leave(std::time::Duration::from_secs(5))
+}
+
+/// Moves the newest snapshot, and the ids that come next, far ahead.
+pub(super) fn go_ahead(connection: &Connection) -> Result<()> {
+    let newest = "(SELECT max(snapshot_id) FROM ducklake_snapshot)";
+    connection.execute(
+        &format!("UPDATE ducklake_snapshot_changes SET snapshot_id = snapshot_id + ? WHERE snapshot_id = {newest}"),
+        [AHEAD],
+    )?;
+    connection.execute(
+        &format!(
+            "UPDATE ducklake_snapshot SET snapshot_id = snapshot_id + ?1, next_catalog_id = next_catalog_id + ?1,
+             next_file_id = next_file_id + ?1 WHERE snapshot_id = {newest}"
+        ),
+        [AHEAD],
+    )?;
+    Ok(())
 }
 
 pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> Result<()> {
@@ -66,9 +79,8 @@ pub(crate) fn keep_copy(layout: &Layout) -> Result<()> {
         durable::remove(&partial)?;
     }
     // a page that changed on the disk must not get into the copy
-    let copied = copy_database(&layout.catalog(), &partial)
-        .and_then(|()| super::check(&partial))
-        .and_then(|()| durable::rename(&partial, &target));
+    let copied =
+        copy_database(&layout.catalog(), &partial, super::check).and_then(|()| durable::rename(&partial, &target));
     if copied.is_err() {
         durable::discard(&[partial]);
     }
@@ -160,7 +172,7 @@ fn make_anew(layout: &Layout, now_us: i64, report: &mut CatalogRepair) -> Result
         let time = "SELECT max(snapshot_time) FROM ducklake_snapshot";
         report.copy_of = Some(lake.connection.query_row(time, [], |r| r.get(0))?);
     }
-    let unused = rebuild::bring_in(&lake, &loaded, layout, &loaded.log_id, now_us, report)?;
+    let unused = rebuild::bring_in(&lake, &loaded, layout, now_us, report)?;
     drop(lake);
     set_aside(layout, unused, now_us, report)?;
     durable::remove(&unfinished)?;

@@ -602,7 +602,7 @@ impl Worker {
             }
         }
         let info = Arc::new(info);
-        let added = self.add_files(draft, &info, &files, |_| 0)?;
+        let added = self.add_files(draft, id, &files, |_| 0)?;
         let ended: HashSet<u64> = ended.into_iter().collect();
         let shared = Arc::clone(&self.shared);
         let mut effects: Effects = Vec::new();
@@ -617,7 +617,7 @@ impl Worker {
     fn add_files(
         &self,
         draft: &mut Draft,
-        table: &TableInfo,
+        table: TableId,
         files: &[NewDataFile],
         new_rows: impl Fn(&NewDataFile) -> u64,
     ) -> Result<Vec<Arc<DataFile>>> {
@@ -688,16 +688,16 @@ impl Worker {
             (also.0)(&self.lake)?;
         }
         let new = &files[..fresh];
-        let mut added = self.add_files(draft, &table.info, new, |file| file.rows)?;
+        let mut added = self.add_files(draft, id, new, |file| file.rows)?;
         if matches!(kind, ReplacementKind::Import { .. }) {
             // parts of one import may hold versions of one point: no two of its files are one run
             for file in &files {
-                added.extend(self.add_files(draft, &table.info, std::slice::from_ref(file), |file| file.rows)?);
+                added.extend(self.add_files(draft, id, std::slice::from_ref(file), |file| file.rows)?);
             }
             files.clear();
         }
         let left = &files[fresh.min(files.len())..];
-        added.extend(self.add_files(draft, &table.info, left, |_| 0)?);
+        added.extend(self.add_files(draft, id, left, |_| 0)?);
         let ended: HashSet<u64> = ended.into_iter().collect();
         let shared = Arc::clone(&self.shared);
         let mut effects: Effects = Vec::new();
@@ -712,11 +712,10 @@ impl Worker {
     }
 
     fn flush(&self, draft: &mut Draft, working: &mut View, flushed: FlushedTable) -> Result<Effects> {
-        let table = working.tables.get(&flushed.table).cloned();
-        let Some(table) = table else {
+        if !working.tables.contains_key(&flushed.table) {
             return Err(Error::Inconsistent(format!("table {} ended while it was flushed", flushed.table)));
-        };
-        let added = self.add_files(draft, &table.info, &flushed.files, |file| file.rows)?;
+        }
+        let added = self.add_files(draft, flushed.table, &flushed.files, |file| file.rows)?;
         self.lake.persist_columns(flushed.table, &flushed.columns)?;
         self.lake.move_watermark(&super::hex(&self.shared.log_id), flushed.table, flushed.expected, flushed.to)?;
         let mut effects: Effects = Vec::new();

@@ -97,26 +97,24 @@ pub(super) fn install(connection: &Connection) -> Result<()> {
 }
 
 fn rows(connection: &Connection) -> Result<i64> {
-    let mut sum = 0i64;
-    for table in tables(connection)? {
-        let mut statement = connection.prepare(&format!("SELECT * FROM {table}"))?;
-        let width = statement.column_count();
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let values = (0..width).map(|at| row.get_ref(at)).collect::<Result<Vec<_>, _>>()?;
-            sum = sum.wrapping_add(hash(&table, values.into_iter()));
-        }
-    }
-    Ok(sum)
+    let all = tables(connection)?;
+    all.iter().try_fold(0i64, |sum, table| Ok(sum.wrapping_add(sum_of(connection, table, "*")?)))
 }
 
 fn schema(connection: &Connection) -> Result<i64> {
-    let mut statement = connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_master")?;
+    // where a table begins may change: a copy is laid out anew
+    sum_of(connection, "sqlite_master", "type, name, tbl_name, sql")
+}
+
+/// The hashes of all rows of a table, summed up.
+fn sum_of(connection: &Connection, table: &str, columns: &str) -> Result<i64> {
+    let mut statement = connection.prepare(&format!("SELECT {columns} FROM {table}"))?;
+    let width = statement.column_count();
     let mut rows = statement.query([])?;
     let mut sum = 0i64;
     while let Some(row) = rows.next()? {
-        let values = (0..4).map(|at| row.get_ref(at)).collect::<Result<Vec<_>, _>>()?;
-        sum = sum.wrapping_add(hash("sqlite_master", values.into_iter()));
+        let values = (0..width).map(|at| row.get_ref(at)).collect::<Result<Vec<_>, _>>()?;
+        sum = sum.wrapping_add(hash(table, values.into_iter()));
     }
     Ok(sum)
 }
@@ -125,7 +123,7 @@ fn schema(connection: &Connection) -> Result<i64> {
 ///
 /// # Errors
 /// [`Error::Damaged`], or SQLite's own.
-pub(super) fn check_order(connection: &Connection) -> Result<()> {
+pub(crate) fn check_order(connection: &Connection) -> Result<()> {
     let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0))?;
     if said == "ok" { Ok(()) } else { Err(Error::Damaged(said)) }
 }

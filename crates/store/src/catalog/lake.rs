@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::file::NewDataFile;
 use crate::layout::Layout;
 use crate::random;
-use crate::view::{Database, TableInfo};
+use crate::view::Database;
 
 /// The catalog's only connection that writes.
 #[derive(Debug)]
@@ -190,21 +190,6 @@ impl Lake {
         Ok(())
     }
 
-    /// Moves the newest snapshot and the ids that come next ahead.
-    pub(super) fn go_ahead(&self, by: u64) -> Result<()> {
-        self.run(
-            "UPDATE ducklake_snapshot_changes SET snapshot_id = snapshot_id + ?1
-             WHERE snapshot_id = (SELECT max(snapshot_id) FROM ducklake_snapshot)",
-            [by],
-        )?;
-        self.run(
-            "UPDATE ducklake_snapshot SET snapshot_id = snapshot_id + ?1, next_catalog_id = next_catalog_id + ?1,
-             next_file_id = next_file_id + ?1 WHERE snapshot_id = (SELECT max(snapshot_id) FROM ducklake_snapshot)",
-            [by],
-        )?;
-        Ok(())
-    }
-
     pub(super) fn next_column_id(&self, table: TableId) -> Result<ColumnId> {
         // ended columns have left the first, reserved ones stand in the second alone
         let sql = "SELECT max((SELECT coalesce(max(column_id), 0) FROM ducklake_column WHERE table_id = ?1),
@@ -347,14 +332,14 @@ impl Lake {
     pub(super) fn add_file(
         &self,
         draft: &mut Draft,
-        table: &TableInfo,
+        table: TableId,
         file: &NewDataFile,
         run: Option<u64>,
         new_rows: u64,
     ) -> Result<u64> {
         let id = draft.file_id();
-        let t = table.id.0;
-        let mapping = file.names.as_deref().map(|names| self.mapping(draft, table.id, names)).transpose()?;
+        let t = table.0;
+        let mapping = file.names.as_deref().map(|names| self.mapping(draft, table, names)).transpose()?;
         self.run(
             "INSERT INTO ducklake_data_file VALUES (?, ?, ?, NULL, NULL, ?, 1, 'parquet', ?, ?, ?,
              (SELECT next_row_id FROM ducklake_table_stats WHERE table_id = ?), NULL, NULL, ?, NULL)",

@@ -7,21 +7,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use arrow::datatypes::DataType;
 use model::column::{ColumnType, Role, TIME, TIME_NS};
+use model::schema::type_of;
 use model::{Column, ColumnId, Lsn, TableId, TableMode, fold};
 use rusqlite::params;
 
-use super::anew::{AHEAD, CatalogRepair, set_meta};
+use super::anew::{CatalogRepair, go_ahead, set_meta};
 use super::lake::{Draft, Lake};
 use super::load::Loaded;
-use super::locks;
 use crate::adopt;
 use crate::blocks::Sums;
 use crate::error::{Error, Result};
 use crate::file::{self, Maker, NewDataFile, Provenance};
 use crate::layout::Layout;
-use crate::log::{self, LogId};
+use crate::log;
 use crate::record;
 
 /// The database of tables that only the log knows.
@@ -51,7 +50,6 @@ pub(super) fn bring_in(
     lake: &Lake,
     loaded: &Loaded,
     layout: &Layout,
-    log_id: &LogId,
     now_us: i64,
     report: &mut CatalogRepair,
 ) -> Result<Vec<PathBuf>> {
@@ -86,15 +84,15 @@ pub(super) fn bring_in(
             let moved = add(lake, &mut draft, loaded, table, used, report)?;
             let known = flushed.entry(table).or_default();
             if moved > *known {
-                lake.set_watermark(&super::hex(log_id), table, moved)?;
+                lake.set_watermark(&super::hex(&loaded.log_id), table, moved)?;
                 *known = moved;
             }
         }
     }
-    learn_of_log(lake, &mut draft, (loaded, given), layout, log_id, &flushed, now_us, report)?;
+    learn_of_log(lake, &mut draft, (loaded, given), layout, &flushed, now_us, report)?;
     lake.finish(&draft, now_us)?;
     // ids that were given after the copy are not given again: records of the log may name them
-    lake.go_ahead(AHEAD)?;
+    go_ahead(&lake.connection)?;
     lake.execute_batch("COMMIT")?;
     Ok(unused)
 }
@@ -298,18 +296,8 @@ fn add(
         report.found.push(stray.path.clone());
         files.push(stray.file);
     }
-    let info = crate::view::TableInfo {
-        id: table,
-        database: model::DatabaseId(0),
-        name: "".into(),
-        path: "".into(),
-        mode: TableMode::Append,
-        schema: std::sync::Arc::new(model::TableSchema::new(live.into_values().collect())),
-        casts: Default::default(),
-        epoch: 0,
-    };
     for file in &files {
-        lake.add_file(draft, &info, file, None, file.rows)?;
+        lake.add_file(draft, table, file, None, file.rows)?;
     }
     lake.persist_columns(table, &held.into_iter().collect::<Vec<_>>())?;
     lake.count_rows(table)?;
@@ -317,13 +305,11 @@ fn add(
 }
 
 /// Makes the tables and columns that only records of the log know, so that a start can replay these.
-#[expect(clippy::too_many_arguments, reason = "one caller; they are the repair's own")]
 fn learn_of_log(
     lake: &Lake,
     draft: &mut Draft,
     (loaded, given): (&Loaded, u64),
     layout: &Layout,
-    log_id: &LogId,
     flushed: &HashMap<TableId, Lsn>,
     now_us: i64,
     report: &mut CatalogRepair,
@@ -339,15 +325,15 @@ fn learn_of_log(
             *rows.entry(part.table).or_default() += part.rows;
             let columns = seen.entry(part.table).or_default();
             for (id, column) in &part.columns {
-                columns.insert(*id, column_type(column.values.data_type()));
+                columns.insert(*id, type_of(column.values.data_type()).unwrap_or(ColumnType::Utf8));
             }
         }
         Ok(())
     };
     if layout.side().exists() {
-        log::recover(&layout.side(), log_id, &mut each)?;
+        log::recover(&layout.side(), &loaded.log_id, &mut each)?;
     }
-    log::recover(&layout.log(), log_id, &mut each)?;
+    log::recover(&layout.log(), &loaded.log_id, &mut each)?;
     for (table, columns) in seen {
         let is_new = !flushed.contains_key(&table);
         if is_new {
@@ -390,18 +376,6 @@ fn learn_of_log(
     Ok(())
 }
 
-fn column_type(stored: &DataType) -> ColumnType {
-    match stored {
-        DataType::Timestamp(..) => ColumnType::Timestamp,
-        DataType::Int16 => ColumnType::Int16,
-        DataType::Boolean => ColumnType::Bool,
-        DataType::Int64 => ColumnType::Int64,
-        DataType::UInt64 => ColumnType::UInt64,
-        DataType::Float64 => ColumnType::Float64,
-        _ => ColumnType::Utf8,
-    }
-}
-
 /// An empty catalog that goes on with the log that lies in the folder.
 pub(super) fn begin(layout: &Layout, now_us: i64) -> Result<()> {
     let mut connection = super::connect(&layout.catalog())?;
@@ -409,7 +383,6 @@ pub(super) fn begin(layout: &Layout, now_us: i64) -> Result<()> {
     if let Some(log_id) = log::id_of(&layout.log())? {
         set_meta(&connection, "log_id", &super::hex(&log_id))?;
     }
-    locks::forget_others(&connection)?;
     Ok(())
 }
 

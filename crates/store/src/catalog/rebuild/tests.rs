@@ -117,7 +117,7 @@ fn files_that_came_after_the_copy_are_found() {
     fill(&store);
     let before = contents(&store);
     drop(store);
-    // the log that held them is gone, as it is once the flush has committed
+    // a letter changes on the disk
     let catalog = folder.path().join("catalog.sqlite");
     let mut bytes = std::fs::read(&catalog).unwrap();
     let at = bytes.windows(4).rposition(|w| w == b"main").unwrap();
