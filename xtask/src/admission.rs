@@ -91,12 +91,12 @@ pub fn pool() -> Result<()> {
             std::thread::yield_now();
         }
         let mut caller = Client::new(server.address());
-        let (before, began, mut times) = (cpu_seconds(&server.pid())?, Instant::now(), Vec::new());
+        let (before, began, mut times) = (cpu_seconds(server.pid())?, Instant::now(), Vec::new());
         while began.elapsed() < Duration::from_secs(SECONDS) {
             times.push(caller.timed("GET", "/health", "", "")?);
             std::thread::sleep(Duration::from_millis(100)); // the pace of the probe
         }
-        let cpu = cpu_seconds(&server.pid())? - before;
+        let cpu = cpu_seconds(server.pid())? - before;
         println!("| {waiting} waiting | {cpu:.2} | {:.0} | {:.0} |", at(&mut times, 0.5), at(&mut times, 0.99));
     }
     Ok(())

@@ -154,7 +154,7 @@ fn measure(shape: &Shape, connections: usize, durability: &str, seconds: u64) ->
     let server = Server::start(durability)?;
     let (stop, requests) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut latencies: Vec<u32> = Vec::new();
-    let client_before = cpu_seconds("self")?;
+    let client_before = cpu_seconds(std::process::id())?;
     let began = Instant::now();
     std::thread::scope(|scope| -> Result<()> {
         let workers: Vec<_> =
@@ -167,7 +167,7 @@ fn measure(shape: &Shape, connections: usize, durability: &str, seconds: u64) ->
         Ok(())
     })?;
     let elapsed = began.elapsed().as_secs_f64();
-    let client_cpu = cpu_seconds("self")? - client_before;
+    let client_cpu = cpu_seconds(std::process::id())? - client_before;
     let rows = requests.load(Ordering::Relaxed) * shape.rows;
     let flushed = server.ask("POST", "/api/v1/write/line-protocol/flush", b"")?;
     ensure!(flushed.contains("\"ok\""), "drain failed: {flushed}");
@@ -184,7 +184,7 @@ fn measure(shape: &Shape, connections: usize, durability: &str, seconds: u64) ->
         at(0.5),
         at(0.99),
         server.peak_rss_mib()?,
-        cpu_seconds(&server.child.id().to_string())?,
+        cpu_seconds(server.child.id())?,
     );
     Ok(())
 }
@@ -324,8 +324,8 @@ impl Server {
         &self.address
     }
 
-    pub(crate) fn pid(&self) -> String {
-        self.child.id().to_string()
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<String> {
@@ -363,7 +363,7 @@ impl Drop for Server {
 }
 
 /// User and system CPU seconds of a process so far.
-pub(crate) fn cpu_seconds(pid: &str) -> Result<f64> {
+pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);

@@ -22,8 +22,9 @@ const TARGETS: [&str; 11] = [
     "sql",
     "condition",
 ];
-/// Those that need the query engine.
+/// Those that need the query engine, and how much slower they are taken to be.
 const OF_QUERY: [&str; 2] = ["sql", "condition"];
+const QUERY_SHARE: u64 = 5;
 /// What cargo-fuzz hands to rustc: coverage by blocks and comparisons, and the address sanitizer.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -33,7 +34,7 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
 pub struct Options {
     /// Targets [default: all]
     pub targets: Vec<String>,
-    /// Executions of each
+    /// Executions of each; a fifth of them of those that need the query engine
     #[arg(long, default_value_t = 2_000_000)]
     pub runs: u64,
     /// Seconds of each at most
@@ -61,6 +62,7 @@ pub fn run(options: &Options) -> Result<Vec<String>> {
     let (mut found, mut ran) = (Vec::new(), Vec::new());
     for name in wanted {
         let binary = build(name, &place)?;
+        let runs = if OF_QUERY.contains(&name) { options.runs.div_ceil(QUERY_SHARE) } else { options.runs };
         let corpus = place.join("corpus").join(name);
         let artifacts = place.join("artifacts").join(name);
         fs::create_dir_all(&corpus)?;
@@ -70,7 +72,7 @@ pub fn run(options: &Options) -> Result<Vec<String>> {
         let output = Command::new(binary)
             .arg(&corpus)
             .arg(&seeds)
-            .arg(format!("-runs={}", options.runs))
+            .arg(format!("-runs={runs}"))
             .arg(format!("-max_total_time={}", options.seconds))
             .arg(format!("-seed={}", options.seed))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))

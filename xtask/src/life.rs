@@ -35,11 +35,11 @@ fn merges() -> Result<()> {
         server.ask("POST", FLUSH, b"")?;
     }
     let before_mib = server.memory_mib("VmRSS:")?;
-    let cpu = cpu_seconds(&server.pid())?;
+    let cpu = cpu_seconds(server.pid())?;
     let began = Instant::now();
     server.ask("POST", "/api/v1/compaction/trigger?wait=true", b"")?;
     let elapsed = began.elapsed().as_secs_f64();
-    let cpu = cpu_seconds(&server.pid())? - cpu;
+    let cpu = cpu_seconds(server.pid())? - cpu;
     let stats = json_of(&server.ask("GET", "/api/v1/compaction/stats", b"")?)?;
     let rows = stats["total_rows_compacted"].as_f64().context("no rows")?;
     ensure!(rows >= (FILES * REQUESTS * 10_000) as f64, "not everything was merged: {stats}");

@@ -10,11 +10,12 @@ use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::bench::{Server, columnar, rate};
+use crate::bench::{Server, columnar, memory_mib, rate};
 use crate::http::{Client, at};
+use crate::peers::Peer;
 
 /// Rows of one write.
-const ROWS: u64 = 50;
+pub const ROWS: u64 = 50;
 /// What a client waits when it is told to come again; it is told a second.
 const AGAIN: Duration = Duration::from_millis(300);
 
@@ -58,65 +59,123 @@ impl Drop for Small {
     }
 }
 
-/// What the clients have seen, together.
+/// What many clients have seen, together.
 #[derive(Default)]
-struct Seen {
+pub struct Seen {
+    /// Writes of each client that were acknowledged.
+    pub sent: Vec<u64>,
+    pub elapsed_s: f64,
+    pub most_mib: u64,
     statuses: Mutex<BTreeMap<String, u64>>,
     /// Connections that ended without an answer.
     lost: AtomicU64,
     write_us: Mutex<Vec<f64>>,
     query_us: Mutex<Vec<f64>>,
+    health_us: Vec<f64>,
 }
 
 impl Seen {
     fn count(&self, what: &str, status: u16) {
         *self.statuses.lock().expect("no client panics").entry(format!("{what} {status}")).or_default() += 1;
     }
+
+    fn answers(&self) -> BTreeMap<String, u64> {
+        self.statuses.lock().expect("no client panics").clone()
+    }
+
+    /// All of it in a line; `counted` says what became of the rows.
+    pub fn figure(&mut self, counted: &str) -> String {
+        let writes: u64 = self.sent.iter().sum();
+        let answers = self.answers().iter().map(|(what, n)| format!("{what}: {n}")).collect::<Vec<_>>().join(", ");
+        let mut figure = format!(
+            "{} connections, {:.0} s: {writes} writes of {ROWS} rows acknowledged ({:.0} rows/s), {counted}; answers {answers}; \
+             {} connections lost; RSS at most {} MiB",
+            self.sent.len(),
+            self.elapsed_s,
+            (writes * ROWS) as f64 / self.elapsed_s,
+            self.lost.get_mut(),
+            self.most_mib
+        );
+        let (writes, queries) = (self.write_us.get_mut(), self.query_us.get_mut());
+        for (what, times) in [("write", writes), ("query", queries)] {
+            add_times(&mut figure, what, times.expect("no client panics"));
+        }
+        add_times(&mut figure, "health", &mut self.health_us);
+        figure
+    }
 }
 
-const QUERIES: [&str; 4] = [
-    "SELECT count(*), max(seq) FROM load",
-    "SELECT client, count(*), avg(v) FROM load GROUP BY client ORDER BY 2 DESC LIMIT 10",
-    "SELECT time_bucket(INTERVAL '1 second', time) t, sum(v) FROM load GROUP BY 1 ORDER BY 1 DESC LIMIT 20",
-    "SELECT * FROM load ORDER BY time DESC LIMIT 5",
-];
+fn add_times(figure: &mut String, what: &str, times: &mut [f64]) {
+    *figure += &format!("; {what} p50 {:.1} ms, p99 {:.1} ms", at(times, 0.5) / 1e3, at(times, 0.99) / 1e3);
+}
 
 /// Seven writes to three queries, until the time is over; the number of writes that were acknowledged.
-fn client(address: &str, id: usize, stop: &AtomicBool, seen: &Seen) -> u64 {
-    let (mut client, mut seq) = (Client::new(address), 0u64);
+fn client(peer: Peer, address: &str, id: usize, stop: &AtomicBool, seen: &Seen) -> u64 {
+    let (mut client, mut seq, queries) = (Client::new(address), 0u64, peer.queries());
     for turn in id.. {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let write = turn % 10 < 7;
-        let (what, path, body) = if write {
+        let is_write = turn % 10 < 7;
+        let (what, times, answer) = if is_write {
             let line = |row: u64| {
                 let n = seq * ROWS + row;
                 format!("load,client=c{id} seq={seq}i,v={} {}\n", n % 97, 1_700_000_000_000_000_000 + n * 1_000)
             };
-            ("write", "/api/v1/write/line-protocol", (0..ROWS).map(line).collect::<String>())
+            let body: String = (0..ROWS).map(line).collect();
+            ("write", &seen.write_us, client.ask("POST", peer.write_path(), "", body.as_bytes()))
         } else {
-            ("query", "/api/v1/query", json!({"sql": QUERIES[turn / 10 % QUERIES.len()]}).to_string())
+            ("query", &seen.query_us, peer.query(&mut client, queries[turn / 10 % queries.len()]))
         };
-        match client.ask("POST", path, "", body.as_bytes()) {
-            Ok(answer) => {
-                seen.count(what, answer.status);
-                let times = if write { &seen.write_us } else { &seen.query_us };
-                match answer.status {
-                    204 => seq += 1,
-                    503 | 429 => std::thread::sleep(AGAIN),
-                    _ => {}
-                }
-                if answer.status < 300 {
-                    times.lock().expect("no client panics").push(answer.us);
-                }
-            }
-            Err(_) => {
-                seen.lost.fetch_add(1, Ordering::Relaxed);
-            }
+        let Ok(answer) = answer else {
+            seen.lost.fetch_add(1, Ordering::Relaxed);
+            continue;
+        };
+        seen.count(what, answer.status);
+        if answer.status < 300 {
+            times.lock().expect("no client panics").push(answer.us);
+            seq += u64::from(is_write);
+        } else {
+            std::thread::sleep(AGAIN); // told to come again
         }
     }
     seq
+}
+
+/// So many connections at once, each seven writes of 50 rows to three queries, for some minutes, beside a probe.
+pub fn many(peer: Peer, address: &str, process: u32, minutes: f64, connections: usize) -> Result<Seen> {
+    let (stop, mut seen) = (AtomicBool::new(false), Seen::default());
+    let (mut sent, mut health_us, mut most_mib) = (Vec::new(), Vec::new(), 0);
+    let time = Duration::from_secs_f64(minutes * 60.0);
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} s")?;
+    let bar = ProgressBar::new(time.as_secs()).with_style(style).with_message(format!("load, {peer:?}"));
+    let began = Instant::now();
+    std::thread::scope(|scope| -> Result<()> {
+        let (stop, seen) = (&stop, &seen);
+        let clients = (0..connections).map(|id| {
+            let small = std::thread::Builder::new().stack_size(256 << 10);
+            small.spawn_scoped(scope, move || client(peer, address, id, stop, seen)).context("a thread")
+        });
+        let clients: Vec<_> = clients.collect::<Result<_>>()?;
+        let mut health = Client::new(address);
+        while began.elapsed() < time {
+            let answer = health.ask("GET", peer.health_path(), "", b"")?;
+            ensure!(answer.status < 300, "{} answered {}", peer.health_path(), answer.status);
+            health_us.push(answer.us);
+            most_mib = most_mib.max(memory_mib(process, "VmRSS:")?);
+            bar.set_position(began.elapsed().as_secs());
+            std::thread::sleep(Duration::from_millis(50)); // the pace of the probe
+        }
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            sent.push(client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?);
+        }
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    seen.elapsed_s = began.elapsed().as_secs_f64();
+    (seen.sent, seen.health_us, seen.most_mib) = (sent, health_us, most_mib);
+    Ok(seen)
 }
 
 /// `cargo xtask torture door`: the corpora of the door's tests, one server at a time.
@@ -150,55 +209,16 @@ pub fn run(minutes: f64, connections: usize, small: bool) -> Result<String> {
         "the budget is {}",
         said["tidewater_memory_budget_bytes"]
     );
-    let (stop, seen) = (AtomicBool::new(false), Seen::default());
-    let (mut health_us, mut most_mib, mut sent) = (Vec::new(), 0, Vec::new());
-    let seconds = (minutes * 60.0) as u64;
-    let bar = ProgressBar::new(seconds).with_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} s {msg}")?);
-    let began = Instant::now();
-    std::thread::scope(|scope| -> Result<()> {
-        let (address, stop, seen) = (server.address(), &stop, &seen);
-        let clients = (0..connections).map(|id| {
-            let small = std::thread::Builder::new().stack_size(256 << 10);
-            small.spawn_scoped(scope, move || client(address, id, stop, seen)).context("a thread")
-        });
-        let clients: Vec<_> = clients.collect::<Result<_>>()?;
-        let mut health = Client::new(address);
-        while began.elapsed() < Duration::from_secs(seconds) {
-            let answer = health.ask("GET", "/health", "", b"")?;
-            ensure!(answer.status == 200, "/health answered {}", answer.status);
-            health_us.push(answer.us);
-            most_mib = most_mib.max(server.memory_mib("VmRSS:")?);
-            bar.set_position(began.elapsed().as_secs());
-            std::thread::sleep(Duration::from_millis(50)); // the pace of the probe
-        }
-        stop.store(true, Ordering::Relaxed);
-        for client in clients {
-            sent.push(client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?);
-        }
-        Ok(())
-    })?;
-    bar.finish_and_clear();
-    let elapsed = began.elapsed().as_secs_f64();
-    let lost = seen.lost.into_inner();
+    let mut seen = many(Peer::Tidewater, server.address(), server.pid(), minutes, connections)?;
+    let lost = *seen.lost.get_mut();
     ensure!(lost == 0, "{lost} connections were lost");
-    judge(&server, &sent)?;
-    let acknowledged: u64 = sent.iter().sum();
-    let statuses = seen.statuses.into_inner().expect("no client panics");
-    let (mut writes, mut queries) = (seen.write_us.into_inner().expect("no"), seen.query_us.into_inner().expect("no"));
-    let answers = statuses.iter().map(|(what, n)| format!("{what}: {n}")).collect::<Vec<_>>().join(", ");
-    let faults = statuses.keys().filter(|k| k.contains(" 5") && !k.ends_with(" 503")).count();
-    ensure!(faults == 0, "a fault that is not 503: {answers}");
-    ensure!(most_mib << 20 <= budget / 10 * 11, "{most_mib} MiB are more than the budget and a tenth");
-    let mut figure = format!(
-        "{connections} connections, {elapsed:.0} s{}: {acknowledged} writes of {ROWS} rows acknowledged ({:.0} rows/s), every row once; \
-         answers {answers}; {lost} connections lost; RSS at most {most_mib} MiB of {} MiB",
-        if small { ", 512 MiB, one CPU" } else { "" },
-        (acknowledged * ROWS) as f64 / elapsed,
-        budget >> 20
-    );
-    for (what, times) in [("write", &mut writes), ("query", &mut queries), ("/health", &mut health_us)] {
-        figure += &format!("; {what} p50 {:.1} ms, p99 {:.1} ms", at(times, 0.5) / 1e3, at(times, 0.99) / 1e3);
-    }
+    judge(&server, &seen.sent)?;
+    let answers = seen.answers();
+    let is_fault = |what: &String| what.contains(" 5") && !what.ends_with(" 503");
+    ensure!(!answers.keys().any(is_fault), "a fault that is not 503: {answers:?}");
+    ensure!(seen.most_mib << 20 <= budget / 10 * 11, "{} MiB are more than the budget and a tenth", seen.most_mib);
+    let place = if small { ", in 512 MiB on one CPU" } else { "" };
+    let figure = seen.figure(&format!("every row once{place}, budget {} MiB", budget >> 20));
     println!("{figure}");
     Ok(figure)
 }

@@ -13,9 +13,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::bench::{TOKEN, memory_mib};
+use crate::bench::TOKEN;
 use crate::http::{Client, at};
-use crate::target;
+use crate::{load, target};
 
 /// The QuestDB that is compared with: `org.questdb:questdb` of Maven Central.
 const QUESTDB: &str = "9.3.4";
@@ -29,7 +29,7 @@ const WRITERS: [&[&str]; 4] = [&["lines"], &["lines"], &["left", "right"], &["le
 const TABLES: [&str; 3] = ["lines", "left", "right"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Peer {
+pub enum Peer {
     Tidewater,
     QuestDb,
 }
@@ -50,10 +50,17 @@ impl Peer {
         })
     }
 
-    fn write_path(self) -> &'static str {
+    pub fn write_path(self) -> &'static str {
         match self {
             Peer::Tidewater => "/api/v1/write/line-protocol?precision=ns",
             Peer::QuestDb => "/write?precision=n",
+        }
+    }
+
+    pub fn health_path(self) -> &'static str {
+        match self {
+            Peer::Tidewater => "/health",
+            Peer::QuestDb => "/ping",
         }
     }
 
@@ -66,7 +73,7 @@ impl Peer {
         Ok(body[key].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 
-    fn query(self, client: &mut Client, sql: &str) -> Result<crate::http::Answer> {
+    pub fn query(self, client: &mut Client, sql: &str) -> Result<crate::http::Answer> {
         match self {
             Peer::Tidewater => client.ask("POST", "/api/v1/query", "", json!({"sql": sql}).to_string().as_bytes()),
             Peer::QuestDb => {
@@ -77,7 +84,7 @@ impl Peer {
     }
 
     /// The load's queries: the same questions, each in its own dialect.
-    fn queries(self) -> [&'static str; 4] {
+    pub fn queries(self) -> [&'static str; 4] {
         let buckets = match self {
             Peer::Tidewater => {
                 "SELECT time_bucket(INTERVAL '1 second', time) t, sum(v) FROM load GROUP BY 1 ORDER BY 1 DESC LIMIT 20"
@@ -318,82 +325,16 @@ fn kill(peer: Peer, cycles: u64, seed: u64, folder: &Path) -> Result<String> {
     ))
 }
 
-/// So many connections, seven writes of 50 rows to three queries.
+/// The load of `cargo xtask torture load`.
 fn load(peer: Peer, minutes: f64, connections: usize, folder: &Path) -> Result<String> {
-    const ROWS: u64 = 50;
     fresh(folder)?;
     let running = Running::start(peer, folder)?;
-    let statuses: Mutex<BTreeMap<String, u64>> = Mutex::default();
-    let times: [Mutex<Vec<f64>>; 2] = Default::default();
-    let (lost, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    let client = |id: usize| {
-        let (mut client, mut seq) = (Client::new(&running.address), 0u64);
-        for turn in id.. {
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let is_write = turn % 10 < 7;
-            let answer = if is_write {
-                let line = |row: u64| {
-                    let n = seq * ROWS + row;
-                    format!("load,client=c{id} seq={seq}i,v={} {}\n", n % 97, 1_700_000_000_000_000_000 + n * 1_000_000)
-                };
-                client.ask("POST", peer.write_path(), "", (0..ROWS).map(line).collect::<String>().as_bytes())
-            } else {
-                peer.query(&mut client, peer.queries()[turn / 10 % 4])
-            };
-            let Ok(answer) = answer else {
-                lost.fetch_add(1, Ordering::Relaxed);
-                continue;
-            };
-            let what = if is_write { "write" } else { "query" };
-            *statuses.lock().expect("no client panics").entry(format!("{what} {}", answer.status)).or_default() += 1;
-            if answer.status < 300 {
-                times[usize::from(!is_write)].lock().expect("no client panics").push(answer.us);
-                seq += u64::from(is_write);
-            } else {
-                std::thread::sleep(Duration::from_millis(300)); // told to come again
-            }
-        }
-        seq
-    };
-    let (mut most_mib, mut sent, began) = (0, 0, Instant::now());
-    std::thread::scope(|scope| -> Result<()> {
-        let clients: Vec<_> = (0..connections)
-            .map(|id| {
-                let client = &client;
-                let small = std::thread::Builder::new().stack_size(256 << 10);
-                small.spawn_scoped(scope, move || client(id)).context("a thread")
-            })
-            .collect::<Result<_>>()?;
-        while began.elapsed().as_secs_f64() < minutes * 60.0 {
-            most_mib = most_mib.max(memory_mib(running.child.id(), "VmRSS:")?);
-            std::thread::sleep(Duration::from_millis(100)); // the pace of the samples
-        }
-        stop.store(true, Ordering::Relaxed);
-        for client in clients {
-            sent += client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
-        }
-        Ok(())
-    })?;
-    let elapsed = began.elapsed().as_secs_f64();
+    let mut seen = load::many(peer, &running.address, running.child.id(), minutes, connections)?;
     running.settle()?;
     let stored = peer.rows(&mut Client::new(&running.address), "SELECT count(*) FROM load")?;
     let stored = stored.first().and_then(|row| row[0].as_u64()).context("a count")?;
-    let statuses = statuses.into_inner().expect("no client panics");
-    let answers = statuses.iter().map(|(what, n)| format!("{what}: {n}")).collect::<Vec<_>>().join(", ");
-    let [mut writes, mut queries] = times.map(|t| t.into_inner().expect("no client panics"));
-    Ok(format!(
-        "{connections} connections, {elapsed:.0} s: {} rows acknowledged ({:.0} a second), {stored} stored; answers {answers}; \
-         {} connections lost; RSS at most {most_mib} MiB; write p50 {:.0} ms, p99 {:.0} ms; query p50 {:.0} ms, p99 {:.0} ms",
-        sent * ROWS,
-        (sent * ROWS) as f64 / elapsed,
-        lost.into_inner(),
-        at(&mut writes, 0.5) / 1e3,
-        at(&mut writes, 0.99) / 1e3,
-        at(&mut queries, 0.5) / 1e3,
-        at(&mut queries, 0.99) / 1e3
-    ))
+    let acknowledged = seen.sent.iter().sum::<u64>() * load::ROWS;
+    Ok(seen.figure(&format!("{acknowledged} rows, {stored} stored")))
 }
 
 fn fresh(folder: &Path) -> Result<()> {

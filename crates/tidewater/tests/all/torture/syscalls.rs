@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::{amount, bar, figure, seed};
@@ -14,6 +16,8 @@ const CALLS: [&str; 7] = ["fdatasync", "fsync", "write", "pwrite64", "rename", "
 const ERRORS: [&str; 2] = ["EIO", "ENOSPC"];
 /// Times that each client of the script writes; deletes and changes of type are among them.
 const STEPS: usize = 17;
+/// Servers that are tried side by side: each waits for the disk and for its strace most of the time.
+const AT_ONCE: usize = 3;
 /// EX_IOERR of sysexits.h: the server ended because log or catalog cannot be trusted.
 const EXIT_IO: i32 = 74;
 
@@ -153,6 +157,44 @@ fn signal(server: &Server, name: &str) {
     }
 }
 
+/// The N-th call and the error it fails with.
+type Case = (&'static str, &'static str, u64);
+
+/// One run of the script with a call that fails, and a start after it; what became of the server, by what the call was
+/// made on.
+fn fails((call, error, n): Case) -> Result<Vec<String>, String> {
+    let what = format!("{call} {n} with {error}");
+    let dir = folder();
+    let trace = dir.path().join("trace");
+    let mut known = Known::new();
+    let mut outcome = start(dir.path(), Some((call, error, n)), &trace);
+    let end = outcome.as_mut().ok().and_then(|server| {
+        if known.try_prepare(server) {
+            script(server, &mut known);
+        }
+        let end = server.wait_end(Duration::from_millis(20));
+        signal(server, "-KILL");
+        server.wait_end(DEADLINE);
+        end
+    });
+    let injected = injected(&trace, &dir.path().join("data"));
+    let is_of_disk = !injected.iter().any(Injected::is_wake);
+    if is_of_disk {
+        judge(call, error, &injected, end).map_err(|fault| format!("{what}: {fault}\n{injected:#?}"))?;
+    }
+    let on: BTreeSet<On> = injected.iter().map(|i| i.on).collect();
+    let outcome = match (&outcome, end) {
+        (Err(log), _) if is_of_disk && log.contains("panicked") => return Err(format!("{what}: {log}")),
+        (Err(_), _) => "no start",
+        (Ok(_), Some(_)) => "exit 74",
+        (Ok(_), None) => "goes on",
+    };
+    let mut server = Server::start(dir.path(), &CALM);
+    known.check(&server).map_err(|fault| format!("{what}: {fault}\n{injected:#?}"))?;
+    server.kill();
+    Ok(on.into_iter().map(|on| format!("{error} on {on:?}: {outcome}")).collect())
+}
+
 #[test]
 fn every_call_into_the_system_fails_once() {
     if !has_strace() {
@@ -169,48 +211,27 @@ fn every_call_into_the_system_fails_once() {
     signal(&server, "-TERM");
     assert!(server.wait_end(DEADLINE).is_some_and(|s| s.success()), "it stops");
     let calls = calls(&trace, &dir.path().join("data"));
-    let cases: Vec<(&str, &str, u64)> =
-        calls.iter().flat_map(|(call, n)| ERRORS.map(|error| (*call, error, *n))).collect();
+    let cases: Vec<Case> = calls.iter().flat_map(|(call, n)| ERRORS.map(|error| (*call, error, *n))).collect();
     // less than all: some of them, by the seed
     let step = (cases.len() as u64 / amount(12)).max(1);
     let chosen: Vec<_> = cases.iter().skip((seed() % step) as usize).step_by(step as usize).collect();
     let bar = bar("failing calls", chosen.len() as u64);
-    let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
-    for (call, error, n) in &chosen {
-        let what = format!("{call} {n} with {error}");
-        let dir = folder();
-        let trace = dir.path().join("trace");
-        let mut known = Known::new();
-        let mut outcome = start(dir.path(), Some((call, error, *n)), &trace);
-        let end = outcome.as_mut().ok().and_then(|server| {
-            if known.try_prepare(server) {
-                script(server, &mut known);
+    let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<String, u64>::new()));
+    let fault = std::thread::scope(|scope| {
+        let work = || {
+            while let Some(case) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                for outcome in fails(**case).inspect_err(|_| next.store(chosen.len(), Ordering::Relaxed))? {
+                    *outcomes.lock().expect("no worker panics").entry(outcome).or_default() += 1;
+                }
+                bar.inc(1);
             }
-            let end = server.wait_end(Duration::from_millis(20));
-            signal(server, "-KILL");
-            server.wait_end(DEADLINE);
-            end
-        });
-        let injected = injected(&trace, &dir.path().join("data"));
-        let is_of_disk = !injected.iter().any(Injected::is_wake);
-        if is_of_disk {
-            judge(call, error, &injected, end).unwrap_or_else(|fault| panic!("{what}: {fault}\n{injected:#?}"));
-        }
-        let on: BTreeSet<On> = injected.iter().map(|i| i.on).collect();
-        let outcome = match (&outcome, end) {
-            (Err(log), _) => {
-                assert!(!is_of_disk || !log.contains("panicked"), "{what}: {log}");
-                "no start"
-            }
-            (Ok(_), Some(_)) => "exit 74",
-            (Ok(_), None) => "goes on",
+            Ok::<(), String>(())
         };
-        on.iter().for_each(|on| *outcomes.entry(format!("{error} on {on:?}: {outcome}")).or_default() += 1);
-        let mut server = Server::start(dir.path(), &CALM);
-        known.check(&server).unwrap_or_else(|fault| panic!("{what}: {fault}\n{injected:#?}"));
-        server.kill();
-        bar.inc(1);
-    }
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().find_map(|w| w.join().expect("no worker panics").err())
+    });
+    assert_eq!(fault, None);
+    let outcomes = outcomes.into_inner().expect("no worker panics");
     bar.finish_and_clear();
     figure(
         "syscalls",
