@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::{Blocks, Summing, Sums};
 use crate::durable::{self, NewFile};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::hot::HotColumn;
 use crate::random;
 use crate::seal::{FileRows, Sorted};
@@ -300,6 +301,7 @@ impl Output {
         let said = serde_json::to_string(provenance).map_err(|e| Error::Inconsistent(e.to_string()))?;
         self.writer.append_key_value_metadata(KeyValue::new(PROVENANCE.to_owned(), said));
         let Summed { inner, summing, tail } = self.writer.into_inner()?;
+        failpoint::check("file", "commit")?;
         inner.commit()?;
         let footer_bytes = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
         Ok(Durable { sums: summing.finish(), footer_bytes })

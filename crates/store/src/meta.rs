@@ -49,8 +49,10 @@ pub(crate) mod trial {
     use crate::catalog::{self, Lake};
     use crate::layout::Layout;
 
-    /// Calls of each kind.
-    const CALLS: usize = 1_000;
+    /// Calls of each kind, unless `TW_AMOUNT` says how many.
+    fn calls() -> usize {
+        std::env::var("TW_AMOUNT").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000)
+    }
 
     pub fn server_db() -> (tempfile::TempDir, std::path::PathBuf, Lake) {
         let dir = tempfile::tempdir().unwrap();
@@ -98,7 +100,7 @@ pub(crate) mod trial {
             call().unwrap_or_else(|e| panic!("{table}, before {kind}: {e}"));
             let before = descriptors();
             begin();
-            for _ in 0..CALLS {
+            for _ in 0..calls() {
                 assert!(call().is_err(), "{table} is {kind}, and the call works");
             }
             with(&mut |connection| {
@@ -107,7 +109,7 @@ pub(crate) mod trial {
             end();
             call().unwrap_or_else(|e| panic!("{table}, after {kind}: {e}"));
             // other tests of the process may open some meanwhile
-            assert!(descriptors() < before + CALLS / 2, "{table}, {kind}: descriptors are left open");
+            assert!(descriptors() < before + calls() / 2, "{table}, {kind}: descriptors are left open");
         }
         pragma("busy_timeout", 10_000);
     }
@@ -116,11 +118,11 @@ pub(crate) mod trial {
     pub fn opened_in_vain(open: impl Fn(&Path) -> Result<()>) {
         let dir = tempfile::tempdir().unwrap();
         let before = descriptors();
-        for _ in 0..CALLS {
+        for _ in 0..calls() {
             assert!(open(&dir.path().join("nowhere/server.sqlite")).is_err());
             assert!(open(dir.path()).is_err(), "a folder is no file");
         }
-        assert!(descriptors() < before + CALLS / 2);
+        assert!(descriptors() < before + calls() / 2);
         open(&dir.path().join("server.sqlite")).unwrap();
     }
 }

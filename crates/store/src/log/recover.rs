@@ -1,5 +1,7 @@
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use model::Lsn;
@@ -58,7 +60,7 @@ pub fn recover(folder: &Path, log_id: &LogId, mut each: impl FnMut(Lsn, &[u8]) -
         let is_last = headers[i + 1..].iter().all(Option::is_none);
         let Some(header) = headers[i].filter(|h| h.sequence == *sequence) else {
             // a segment is used only after its own header is durable
-            let is_used = || Ok::<_, Error>(later_marks(&read_all(&path)?, *sequence, log_id, 0).next().is_some());
+            let is_used = || Ok::<_, Error>(later_mark(&mut Segment::open(&path)?, *sequence, log_id, 0)?.is_some());
             if !is_last || is_used()? {
                 let reason = "the segment header is unreadable".to_owned();
                 out.damage.get_or_insert(Damage { file: path, offset: 0, reason });
@@ -68,24 +70,24 @@ pub fn recover(folder: &Path, log_id: &LogId, mut each: impl FnMut(Lsn, &[u8]) -
         if header.log_id != *log_id {
             return Err(Error::Log(format!("{} belongs to another log", path.display())));
         }
-        let bytes = read_all(&path)?;
+        let mut segment = Segment::open(&path)?;
         // a later process may have written down where this segment ends
         let fixed_end = headers[i + 1..]
             .iter()
             .flatten()
             .find(|h| h.predecessor.segment == *sequence)
             .map(|h| h.predecessor.offset);
-        let stop = read_segment(&bytes, *sequence, log_id, fixed_end, &mut out, &mut greatest_mark, &mut each)?;
+        let stop = read_segment(&mut segment, *sequence, log_id, fixed_end, &mut out, &mut greatest_mark, &mut each)?;
         out.end = Position { segment: *sequence, offset: stop.offset };
         if stop.clean {
             continue;
         }
-        let later: Vec<Position> = later_marks(&bytes, *sequence, log_id, stop.offset).collect();
-        let mark = later.iter().copied().max().unwrap_or_default().max(greatest_mark);
+        let later = later_mark(&mut segment, *sequence, log_id, stop.offset)?;
+        let mark = later.unwrap_or_default().max(greatest_mark);
         if fixed_end.is_some() || out.end < mark {
             let reason = "a group known to be durable does not match its checksum".to_owned();
             out.damage.get_or_insert(Damage { file: path.clone(), offset: stop.offset, reason });
-        } else if stop.bytes > 0 || !later.is_empty() {
+        } else if stop.bytes > 0 || later.is_some() {
             out.torn = Some(Torn { at: out.end, file: path.clone(), bytes: stop.bytes });
         }
         if !is_last && fixed_end.is_none() {
@@ -110,10 +112,10 @@ pub fn read_oldest(
     let found = sequences(folder)?;
     let Some(pair) = found.windows(2).find(|pair| after.is_none_or(|after| pair[0] > after)) else { return Ok(None) };
     let Some(successor) = read_header(folder, pair[1])? else { return Ok(None) };
-    let bytes = read_all(&segment_path(folder, pair[0]))?;
+    let mut segment = Segment::open(&segment_path(folder, pair[0]))?;
     let end = (successor.predecessor.segment == pair[0]).then_some(successor.predecessor.offset);
     let (mut out, mut mark) = (Recovered::default(), Position::default());
-    let stop = read_segment(&bytes, pair[0], log_id, end, &mut out, &mut mark, &mut each)?;
+    let stop = read_segment(&mut segment, pair[0], log_id, end, &mut out, &mut mark, &mut each)?;
     Ok(stop.clean.then_some((pair[0], Lsn(out.last_lsn))))
 }
 
@@ -125,7 +127,7 @@ struct Stop {
 }
 
 fn read_segment(
-    bytes: &[u8],
+    segment: &mut Segment,
     sequence: u64,
     log_id: &LogId,
     fixed_end: Option<u64>,
@@ -133,20 +135,20 @@ fn read_segment(
     mark: &mut Position,
     each: &mut impl FnMut(Lsn, &[u8]) -> Result<()>,
 ) -> Result<Stop> {
-    let mut info = SegmentInfo { sequence, bytes: bytes.len() as u64, last_lsn: 0 };
+    let mut info = SegmentInfo { sequence, bytes: segment.length, last_lsn: 0 };
     let mut at = ALIGN;
     let stop = loop {
         if fixed_end == Some(at) {
             break Stop { offset: at, clean: true, bytes: 0 };
         }
-        let Some(rest) = bytes.get(at as usize..).filter(|r| !r.is_empty()) else {
+        if at >= segment.length {
             break Stop { offset: at, clean: fixed_end.is_none(), bytes: 0 };
-        };
-        let Some(header) = GroupHeader::decode(rest, log_id, sequence) else {
+        }
+        let Some(header) = segment.group_at(at, log_id, sequence)? else {
             break Stop { offset: at, clean: false, bytes: 0 };
         };
         *mark = (*mark).max(header.durable);
-        let body = rest.get(GROUP_HEADER_BYTES..header.total_bytes() as usize);
+        let body = segment.get(at + GROUP_HEADER_BYTES as u64..at + header.total_bytes())?;
         let Some(body) = body.filter(|b| crc32c::crc32c(b) == header.body_crc) else {
             break Stop { offset: at, clean: false, bytes: header.total_bytes() };
         };
@@ -177,17 +179,13 @@ fn read_group(
     Ok(())
 }
 
-/// Durable marks of intact headers behind `from`: they tell damage from a torn tail.
-fn later_marks<'a>(
-    bytes: &'a [u8],
-    sequence: u64,
-    log_id: &'a LogId,
-    from: u64,
-) -> impl Iterator<Item = Position> + 'a {
-    (from..bytes.len() as u64)
-        .step_by(ALIGN as usize)
-        .filter_map(move |at| GroupHeader::decode(&bytes[at as usize..], log_id, sequence))
-        .map(|h| h.durable)
+/// The greatest durable mark of intact headers from `from` on: it tells damage from a torn tail.
+fn later_mark(segment: &mut Segment, sequence: u64, log_id: &LogId, from: u64) -> Result<Option<Position>> {
+    let mut greatest = None;
+    for at in (from..segment.length).step_by(ALIGN as usize) {
+        greatest = greatest.max(segment.group_at(at, log_id, sequence)?.map(|header| header.durable));
+    }
+    Ok(greatest)
 }
 
 pub(super) fn read_header(folder: &Path, sequence: u64) -> Result<Option<SegmentHeader>> {
@@ -202,6 +200,42 @@ pub(super) fn read_header(folder: &Path, sequence: u64) -> Result<Option<Segment
     Ok(SegmentHeader::decode(&bytes))
 }
 
-fn read_all(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(Error::io("cannot read", path))
+/// A segment's bytes, of which so many are in memory: segments are allocated whole, and most of one may never have been
+/// written.
+struct Segment {
+    file: File,
+    path: PathBuf,
+    length: u64,
+    /// What is in memory, and where it begins.
+    window: Vec<u8>,
+    begin: u64,
+}
+
+const WINDOW_BYTES: u64 = 256 << 10;
+
+impl Segment {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io("cannot open", path))?;
+        let length = file.metadata().map_err(Error::io("cannot read", path))?.len();
+        Ok(Self { file, path: path.to_owned(), length, window: Vec::new(), begin: 0 })
+    }
+
+    /// These bytes; none where the segment ends before they do.
+    fn get(&mut self, range: Range<u64>) -> Result<Option<&[u8]>> {
+        if range.end > self.length {
+            return Ok(None);
+        }
+        if range.start < self.begin || self.begin + (self.window.len() as u64) < range.end {
+            let count = (range.end - range.start).max(WINDOW_BYTES).min(self.length - range.start);
+            self.window.resize(count as usize, 0);
+            self.begin = range.start;
+            self.file.read_exact_at(&mut self.window, range.start).map_err(Error::io("cannot read", &self.path))?;
+        }
+        Ok(Some(&self.window[(range.start - self.begin) as usize..(range.end - self.begin) as usize]))
+    }
+
+    fn group_at(&mut self, at: u64, log_id: &LogId, sequence: u64) -> Result<Option<GroupHeader>> {
+        let header = self.get(at..at + GROUP_HEADER_BYTES as u64)?;
+        Ok(header.and_then(|bytes| GroupHeader::decode(bytes, log_id, sequence)))
+    }
 }

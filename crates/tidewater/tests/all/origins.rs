@@ -1,8 +1,12 @@
 //! Calls that fail, by the thousand: what they took, they give back.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use serde_json::{Value, json};
 
-use super::harness::{Server, folder};
+use super::crash::CALM;
+use super::harness::{Server, TOKEN, eventually, folder};
 use super::torture;
 
 /// Calls of each kind in `.ci/run`; the last figures of 10 000 stand in `docs/origins.md`.
@@ -85,21 +89,10 @@ fn calls_that_fail_leave_no_descriptor_lock_job_or_memory_behind() {
     let (kinds, mut said) = (kinds(), Vec::new());
     // what is made once, such as caches and threads, is made here
     kinds.iter().for_each(|kind| fail(kind, calls.div_ceil(5)));
-    let threads = || std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("a process").count();
-    let temporary = || std::fs::read_dir(server.data().join("tmp")).map_or(0, Iterator::count);
     for kind in &kinds {
-        let (descriptors, rss, before, files) =
-            (server.metric("process_open_fds"), server.metric("process_resident_memory_bytes"), threads(), temporary());
+        let before = Holding::of(&server);
         fail(kind, calls);
-        let grown = server.metric("process_resident_memory_bytes") - rss;
-        said.push(format!("{} {:+.1} %", kind.name, grown / rss * 100.0));
-        assert!(grown < 16.0 * 1_048_576.0, "{}: {grown} bytes more", kind.name);
-        assert_eq!(server.metric("process_open_fds"), descriptors, "{}", kind.name);
-        assert!(threads() <= before + 2, "{}: {} threads, {before} before", kind.name, threads());
-        assert_eq!((temporary(), &server.get("/api/v1/compaction/locks").json()["count"]), (files, &json!(0)));
-        let jobs = server.get("/api/v1/jobs?limit=1000").json();
-        let running = jobs["jobs"].as_array().expect("jobs").iter().filter(|j| j["state"] == "running").count();
-        assert_eq!(running, 0, "{}", kind.name);
+        said.push(format!("{} {:+.1} %", kind.name, before.compare(&server, kind.name)));
     }
     // the next good call of each works
     let done = json!({"database": "default", "measurement": "m", "where": "v < 5", "confirm": true});
@@ -172,25 +165,172 @@ fn calls_that_succeed_leave_nothing_behind_either() {
     let line = |i: i64| format!("m,host=h{} v={i}i {}\n", i % 5, 1_700_000_000_000_000_000 + i);
     server.lines(&(0..100).map(line).collect::<String>());
     server.flush();
-    let threads = || std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("a process").count();
-    let temporary = || std::fs::read_dir(server.data().join("tmp")).map_or(0, Iterator::count);
     DEEDS.iter().for_each(|(_, deed)| (0..calls.div_ceil(5)).for_each(|turn| deed(&server, turn)));
     let mut said = Vec::new();
     for (name, deed) in DEEDS {
-        let (descriptors, rss, before, files) =
-            (server.metric("process_open_fds"), server.metric("process_resident_memory_bytes"), threads(), temporary());
+        let before = Holding::of(&server);
         (0..calls).for_each(|turn| deed(&server, turn));
-        let grown = server.metric("process_resident_memory_bytes") - rss;
-        said.push(format!("{name} {:+.1} %", grown / rss * 100.0));
-        assert!(grown < 16.0 * 1_048_576.0, "{name}: {grown} bytes more");
-        // files that a job has open meanwhile are closed with it
-        crate::harness::eventually(&format!("{name}: as many descriptors as before"), || {
-            server.metric("process_open_fds") <= descriptors
-        });
-        assert!(threads() <= before + 2, "{name}: {} threads, {before} before", threads());
-        assert!(temporary() <= files, "{name}: {} temporary files", temporary());
+        said.push(format!("{name} {:+.1} %", before.compare(&server, name)));
     }
     assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[100]]));
     assert_eq!(server.rows("SELECT count(*), count(DISTINCT host) FROM point"), json!([[50, 50]]));
     torture::figure("leak", &format!("{calls} good calls of each kind, RSS: {}", said.join(", ")));
+}
+
+/// A fault that many calls meet half way, and the call; whether it worked.
+struct Fault {
+    name: &'static str,
+    /// The failpoint, and what happens there.
+    point: &'static str,
+    how: &'static str,
+    call: fn(&Server) -> bool,
+}
+
+fn deletes(server: &Server) -> bool {
+    let body = json!({"database": "default", "measurement": "m", "where": "v < 5", "confirm": true}).to_string();
+    server.send("POST", "/api/v1/delete", &[], body.as_bytes()).status == 200
+}
+
+fn merges(server: &Server) -> bool {
+    let reply = server.send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"");
+    reply.status == 200 && reply.json()["merges"].as_u64().is_some_and(|n| n > 0)
+}
+
+fn computes(server: &Server) -> bool {
+    let day = json!({"start_time": "2023-11-14T00:00:00Z", "end_time": "2023-11-15T00:00:00Z"}).to_string();
+    server.send("POST", "/api/v1/continuous_queries/1/execute", &[], day.as_bytes()).status == 200
+}
+
+fn asks(server: &Server) -> bool {
+    let body = json!({"sql": "SELECT * FROM m"}).to_string();
+    let headers = [("cache-control", "no-cache")];
+    server.try_send("POST", "/api/v1/query", &headers, body.as_bytes()).is_ok_and(|reply| reply.status == 200)
+}
+
+const FAULTS: [Fault; 7] = [
+    Fault { name: "2 delete: the rewrite cannot be written", point: "file.commit", how: "error", call: deletes },
+    Fault { name: "2 delete: a panic in the rewrite", point: "file.commit", how: "panic", call: deletes },
+    Fault { name: "3 query: an error among its rows", point: "pool.rows", how: "error", call: asks },
+    Fault { name: "3 query: a panic among its rows", point: "pool.rows", how: "panic", call: asks },
+    Fault {
+        name: "6 continuous query: its rows cannot be written",
+        point: "file.commit",
+        how: "error",
+        call: computes,
+    },
+    Fault { name: "6 continuous query: a panic while it writes", point: "file.commit", how: "panic", call: computes },
+    Fault { name: "7 compaction: the merge cannot be written", point: "file.commit", how: "error", call: merges },
+];
+
+/// A server with two files of fifty rows and a continuous query, of which the next calls meet a fault.
+fn server_with(dir: &std::path::Path, fault: &str) -> Server {
+    let settings = [&CALM[..], &["compaction.min_files=2", "memory.budget=512MiB"]].concat();
+    if !dir.join("data").exists() {
+        let mut server = Server::start(dir, &settings);
+        for part in 0..2 {
+            let line = |i: i64| format!("m,host=a v={i}i {}\n", 1_700_000_000_000_000_000 + part * 100 + i);
+            server.lines(&(0..50).map(line).collect::<String>());
+            server.flush();
+        }
+        let query = json!({"name": "days", "database": "default", "source_measurement": "m", "destination_measurement": "d",
+            "interval": "1d", "query": "SELECT time_bucket(INTERVAL '1 day', time) AS time, count(*) AS n FROM m \
+            WHERE time >= {start_time} AND time < {end_time} GROUP BY 1"});
+        let made = server.send("POST", "/api/v1/continuous_queries", &[], query.to_string().as_bytes());
+        assert_eq!(made.status, 201, "{made:?}");
+        assert!(server.stop().is_some_and(|status| status.success()));
+    }
+    Server::try_start(dir, &settings, &[("TIDEWATER_FAILPOINT", fault)]).expect("it starts")
+}
+
+/// What a server holds that a call could have left behind.
+#[derive(Debug)]
+struct Holding {
+    descriptors: f64,
+    threads: usize,
+    /// Files that queries spill to.
+    spilled: usize,
+    rss_bytes: f64,
+}
+
+impl Holding {
+    fn of(server: &Server) -> Self {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("a process").count();
+        let (descriptors, rss_bytes) =
+            (server.metric("process_open_fds"), server.metric("process_resident_memory_bytes"));
+        let spilled = std::fs::read_dir(server.data().join("tmp")).map_or(0, Iterator::count);
+        Self { descriptors, threads, spilled, rss_bytes }
+    }
+
+    /// Nothing more is held than before; how much memory came to it, in per cent.
+    fn compare(&self, server: &Server, name: &str) -> f64 {
+        eventually(&format!("{name}: as many descriptors as before"), || {
+            server.metric("process_open_fds") <= self.descriptors
+        });
+        eventually(&format!("{name}: no query is left"), || server.get("/api/v1/queries/active").json()["count"] == 0);
+        let now = Self::of(server);
+        let grown = now.rss_bytes - self.rss_bytes;
+        assert!(grown < 16.0 * 1_048_576.0, "{name}: {grown} bytes more");
+        assert!(now.threads <= self.threads + 2 && now.spilled <= self.spilled, "{name}: {now:?}, before {self:?}");
+        // background merges of a server that works end some time
+        eventually(&format!("{name}: no temporary file, no lock and no job is left"), || {
+            let is_new = |file: &std::path::PathBuf| file.extension().is_some_and(|e| e == "tmp");
+            let jobs = server.get("/api/v1/jobs?limit=1000").json();
+            !crate::harness::files(&server.data()).iter().any(is_new)
+                && server.get("/api/v1/compaction/locks").json()["count"] == 0
+                && jobs["jobs"].as_array().expect("jobs").iter().all(|job| job["state"] != "running")
+        });
+        grown / self.rss_bytes * 100.0
+    }
+}
+
+#[test]
+fn calls_that_meet_a_fault_half_way_leave_nothing_behind() {
+    let calls = if torture::is_full() { torture::amount(CALLS) } else { 100 };
+    let mut said = Vec::new();
+    for Fault { name, point, how, call } in FAULTS {
+        let dir = folder();
+        drop(server_with(dir.path(), ""));
+        let warming = calls.div_ceil(5);
+        let server = server_with(dir.path(), &format!("{point}:{}={how}", warming + calls));
+        let files = crate::harness::files(&server.data().join("data")).len();
+        let fail = |times: u64| (0..times).for_each(|_| assert!(!call(&server), "{name}: it works"));
+        fail(warming);
+        let before = Holding::of(&server);
+        fail(calls);
+        said.push(format!("{name} {:+.1} %", before.compare(&server, name)));
+        assert_eq!(crate::harness::files(&server.data().join("data")).len(), files, "{name}: files are left");
+        assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[100]]), "{name}: no row went");
+        assert!(call(&server), "{name}: the next one works");
+    }
+    torture::figure("leak", &format!("{calls} calls that meet a fault, RSS: {}", said.join(", ")));
+}
+
+/// Sends so much of a request, reads so much of its answer, and is gone.
+fn leave(server: &Server, request: &str, answer_bytes: usize) {
+    let mut stream = TcpStream::connect(server.address()).expect("a connection");
+    stream.write_all(request.as_bytes()).expect("it is taken");
+    let mut answer = vec![0; answer_bytes];
+    stream.read_exact(&mut answer).expect("an answer begins");
+}
+
+#[test]
+fn calls_whose_clients_leave_half_way_leave_nothing_behind() {
+    let calls = if torture::is_full() { torture::amount(CALLS) } else { 200 };
+    let dir = folder();
+    let server = server_with(dir.path(), "");
+    let head = format!("Host: a\r\nAuthorization: Bearer {TOKEN}\r\n");
+    let half = format!("POST /write?db=default HTTP/1.1\r\n{head}Content-Length: 1000\r\n\r\nm,host=b v=1i");
+    // more than fits between the two: the rest waits for a reader that is gone
+    let sql = json!({"sql": "SELECT a.v, b.v, c.v FROM m a, m b, m c"}).to_string();
+    let query = format!("POST /api/v1/query HTTP/1.1\r\n{head}Content-Length: {}\r\n\r\n{sql}", sql.len());
+    let mut said = Vec::new();
+    for (name, request, answer_bytes) in [("half a write", &half, 0), ("half an answer", &query, 1_000)] {
+        (0..calls.div_ceil(5)).for_each(|_| leave(&server, request, answer_bytes));
+        eventually("the first are over", || server.get("/api/v1/queries/active").json()["count"] == 0);
+        let before = Holding::of(&server);
+        (0..calls).for_each(|_| leave(&server, request, answer_bytes));
+        said.push(format!("{name} {:+.1} %", before.compare(&server, name)));
+    }
+    assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[100]]), "half a write wrote nothing");
+    torture::figure("leak", &format!("{calls} clients that leave, RSS: {}", said.join(", ")));
 }
