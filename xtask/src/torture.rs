@@ -72,7 +72,7 @@ const ROWS: [Row; 20] = [
         promise: "After an I/O error on log or catalog nothing more is acknowledged and the process ends with 74; errors on data files and a full disk stop neither it nor the writes that fit.",
         tried: "strace makes the N-th fdatasync, fsync, write, pwrite64, rename, openat and unlink of a script fail, first with EIO, then with ENOSPC, for every N that touches the folder; then a start and the oracle.",
         goal: "every N",
-        full: 5_000,
+        full: 10_000,
         unit: "failing calls",
         by: &[By::Server(&["torture::syscalls"])],
     },
