@@ -9,22 +9,10 @@ use clap::Args;
 
 use crate::{cargo, root, target};
 
-const TARGETS: [&str; 11] = [
-    "msgpack",
-    "line_protocol",
-    "tle",
-    "csv",
-    "parquet",
-    "inflate",
-    "record",
-    "params",
-    "schedule",
-    "sql",
-    "condition",
-];
-/// Those that need the query engine, and how much slower they are taken to be.
-const OF_QUERY: [&str; 2] = ["sql", "condition"];
-const QUERY_SHARE: u64 = 5;
+pub const DECODERS: [&str; 9] =
+    ["msgpack", "line_protocol", "tle", "csv", "parquet", "inflate", "record", "params", "schedule"];
+/// Those that need the query engine.
+pub const OF_QUERY: [&str; 2] = ["sql", "condition"];
 /// What cargo-fuzz hands to rustc: coverage by blocks and comparisons, and the address sanitizer.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -34,7 +22,7 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
 pub struct Options {
     /// Targets [default: all]
     pub targets: Vec<String>,
-    /// Executions of each; a fifth of them of those that need the query engine
+    /// Executions of each
     #[arg(long, default_value_t = 2_000_000)]
     pub runs: u64,
     /// Seconds of each at most
@@ -50,19 +38,19 @@ pub fn run(options: &Options) -> Result<Vec<String>> {
     let toolchains = Command::new("rustup").args(["toolchain", "list"]).output().context("rustup is needed")?;
     let has_nightly = String::from_utf8_lossy(&toolchains.stdout).lines().any(|line| line.starts_with("nightly"));
     ensure!(has_nightly, "libFuzzer needs a nightly toolchain: rustup toolchain install nightly");
+    let known = [&DECODERS[..], &OF_QUERY].concat();
     let wanted: Vec<&str> = match options.targets.as_slice() {
-        [] => TARGETS.to_vec(),
+        [] => known.clone(),
         named => named.iter().map(String::as_str).collect(),
     };
-    if let Some(unknown) = wanted.iter().find(|name| !TARGETS.contains(name)) {
-        bail!("there is no target {unknown:?}: {}", TARGETS.join(", "));
+    if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
+        bail!("there is no target {unknown:?}: {}", known.join(", "));
     }
     let place = target().join("fuzz");
     println!("| target | executions | seconds | a second | covered edges | findings |\n|---|---|---|---|---|---|");
     let (mut found, mut ran) = (Vec::new(), Vec::new());
     for name in wanted {
         let binary = build(name, &place)?;
-        let runs = if OF_QUERY.contains(&name) { options.runs.div_ceil(QUERY_SHARE) } else { options.runs };
         let corpus = place.join("corpus").join(name);
         let artifacts = place.join("artifacts").join(name);
         fs::create_dir_all(&corpus)?;
@@ -72,7 +60,7 @@ pub fn run(options: &Options) -> Result<Vec<String>> {
         let output = Command::new(binary)
             .arg(&corpus)
             .arg(&seeds)
-            .arg(format!("-runs={runs}"))
+            .arg(format!("-runs={}", options.runs))
             .arg(format!("-max_total_time={}", options.seconds))
             .arg(format!("-seed={}", options.seed))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))

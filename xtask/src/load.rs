@@ -64,8 +64,8 @@ impl Drop for Small {
 pub struct Seen {
     /// Writes of each client that were acknowledged.
     pub sent: Vec<u64>,
-    pub elapsed_s: f64,
-    pub most_mib: u64,
+    elapsed_s: f64,
+    most_mib: u64,
     statuses: Mutex<BTreeMap<String, u64>>,
     /// Connections that ended without an answer.
     lost: AtomicU64,

@@ -224,6 +224,8 @@ const ROWS: [Row; 20] = [
 
 /// What one target may take.
 const FUZZ_SECONDS: u64 = 7_200;
+/// One in so many executions of the others is what a target behind the query engine gets.
+const QUERY_SHARE: u64 = 5;
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -299,11 +301,9 @@ fn one(row: &Row, options: &Options) -> Result<()> {
     let amount = options.amount.unwrap_or(row.full);
     let mut figures = Vec::new();
     for by in row.by {
-        figures.extend(try_by(by, amount, options)?);
+        figures.extend(try_by(row, by, amount, options)?);
     }
-    if figures.is_empty() {
-        figures.push(format!("{amount} {}: held", row.unit));
-    }
+    ensure!(!figures.is_empty(), "{} has found no figure", row.name);
     let mut command = format!("cargo xtask torture {} --amount {amount} --seed {}", row.name, options.seed);
     if let [By::Load] = row.by {
         command += &format!(" --connections {}", options.connections);
@@ -314,8 +314,8 @@ fn one(row: &Row, options: &Options) -> Result<()> {
     keep(row.name, Record { figures, amount, seed: options.seed, date: date()?, commit: commit()?, command })
 }
 
-/// What one way of trying finds; nothing where it only holds.
-fn try_by(by: &By, amount: u64, options: &Options) -> Result<Vec<String>> {
+/// What one way of trying finds.
+fn try_by(row: &Row, by: &By, amount: u64, options: &Options) -> Result<Vec<String>> {
     Ok(match *by {
         By::Server(tests) => {
             tests.iter().map(|test| server_test(test, amount, options.seed)).collect::<Result<Vec<_>>>()?.concat()
@@ -325,21 +325,22 @@ fn try_by(by: &By, amount: u64, options: &Options) -> Result<Vec<String>> {
             // the binary's package beside it: alone, the crate would ask for other features of what is built already
             command.args(["test", "--release", "-p", "tidewater", "-p", package, "--lib", "--", "--nocapture", test]);
             crate::run(command.env("TW_AMOUNT", amount.to_string()).env("TW_SEED", options.seed.to_string()))?;
-            Vec::new()
+            vec![format!("{amount} {} by `{test}` of {package}: held", row.unit)]
         }
         By::Door => {
             load::door(options.small)?;
-            Vec::new()
+            vec![format!("{amount} {}: held", row.unit)]
         }
         By::Load => vec![load::run(amount as f64, options.connections, options.small)?],
         By::Interleave => interleave(amount)?,
         By::Mutants => mutants::run(amount, options.seed)?,
-        By::Fuzz => fuzz::run(&fuzz::Options {
-            targets: Vec::new(),
-            runs: amount,
-            seconds: FUZZ_SECONDS,
-            seed: options.seed as u32,
-        })?,
+        By::Fuzz => {
+            let fuzz = |targets: &[&str], runs| {
+                let targets = targets.iter().map(|&target| target.to_owned()).collect();
+                fuzz::run(&fuzz::Options { targets, runs, seconds: FUZZ_SECONDS, seed: options.seed as u32 })
+            };
+            [fuzz(&fuzz::DECODERS, amount)?, fuzz(&fuzz::OF_QUERY, amount.div_ceil(QUERY_SHARE))?].concat()
+        }
     })
 }
 

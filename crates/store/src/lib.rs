@@ -90,6 +90,12 @@ pub mod interleave;
 #[cfg(test)]
 mod model_tests;
 
+/// What a run of the tests was asked for: `TW_AMOUNT`, how many, and `TW_SEED`.
+#[cfg(test)]
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|number| number.parse().ok())
+}
+
 pub use config::{Durability, StoreConfig};
 pub use error::{Error, Result};
 pub use ingest::{Accepted, RefusedRow, Resolution, Resolved, WriteRequest};

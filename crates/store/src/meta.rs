@@ -51,7 +51,7 @@ pub(crate) mod trial {
 
     /// Calls of each kind, unless `TW_AMOUNT` says how many.
     fn calls() -> usize {
-        std::env::var("TW_AMOUNT").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000)
+        crate::asked("TW_AMOUNT").unwrap_or(1_000) as usize
     }
 
     pub fn server_db() -> (tempfile::TempDir, std::path::PathBuf, Lake) {

@@ -3,7 +3,6 @@
 //! folder of its own.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int64Array, RecordBatch};
@@ -349,11 +348,10 @@ fn a_type_that_changes_there_and_back_keeps_the_rows() {
 
 #[test]
 fn everything_that_changes_rows_equals_the_reference_after_each_step_and_restart() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
-    let first = number("TW_SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32);
+    let first = crate::asked("TW_SEED").unwrap_or_else(|| (u128::from_le_bytes(crate::random::bytes16()) >> 96) as u64);
     let config = ProptestConfig { cases: 1, failure_persistence: None, max_shrink_iters: 200, ..Default::default() };
     let ops = proptest::collection::vec(op(), 1..14);
-    for seed in first..first + number("TW_AMOUNT").unwrap_or(CASES) {
+    for seed in first..first + crate::asked("TW_AMOUNT").unwrap_or(CASES) {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

@@ -268,8 +268,7 @@ fn random_damage_below_the_durable_mark_is_named_and_no_record_is_wrong() {
     /// Of a group and of a segment's header, before the padding.
     const WRITTEN: u64 = 44 + 300 + 5 + 24;
     const HEADER: u64 = 52;
-    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
-    let mut random: u64 = number("TW_SEED").unwrap_or(1);
+    let mut random = crate::asked("TW_SEED").unwrap_or(1);
     let folder = written(GROUPS);
     // a second segment, so that two can be exchanged
     let mut log = open(folder.path()).unwrap();
@@ -296,7 +295,7 @@ fn random_damage_below_the_durable_mark_is_named_and_no_record_is_wrong() {
         file.write_all(bytes).unwrap();
     };
     let aside = folder.path().join("aside");
-    for case in 0..number("TW_AMOUNT").unwrap_or(DAMAGED) {
+    for case in 0..crate::asked("TW_AMOUNT").unwrap_or(DAMAGED) {
         let at = next(&mut random) % used as u64;
         let group = (at.saturating_sub(512)) / 512;
         let (kind, bit) = (next(&mut random) % 16, 1u8 << (next(&mut random) % 8));

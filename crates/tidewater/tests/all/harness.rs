@@ -110,6 +110,13 @@ impl Server {
         self.child.id()
     }
 
+    /// A line of /proc/PID/status in KiB: `VmHWM:`, `RssAnon:` …
+    pub fn memory_kib(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server runs");
+        let kib = status.lines().find_map(|l| l.strip_prefix(line)?.split_whitespace().next());
+        kib.and_then(|kib| kib.parse().ok()).unwrap_or_else(|| panic!("no {line} in {status}"))
+    }
+
     /// kill -9.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -282,10 +282,9 @@ fn a_file_many_times_the_memory_is_imported_in_bounded_memory() {
     assert_eq!(report["parquet_rows"], report["parquet_count"]);
     assert!(report["equal"].as_bool().expect("a verdict"), "{report}");
     assert!(report["csv_bytes"].as_u64().expect("bytes") > 128 << 20, "{report}");
-    let peak = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("a process");
-    let peak = peak.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let peak = server.memory_kib("VmHWM:");
     // what a process has without any rows lies beside the budget
-    assert!(peak.expect("a peak") < (128 + 64) << 10, "{peak:?} KiB at most");
+    assert!(peak < (128 + 64) << 10, "{peak} KiB at most");
 }
 
 #[test]

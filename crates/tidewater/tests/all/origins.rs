@@ -2,11 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::crash::CALM;
-use super::harness::{Server, TOKEN, eventually, folder};
+use super::harness::{Server, TOKEN, eventually, files, folder};
 use super::torture;
 
 /// Calls of each kind in `.ci/run`; the last figures of 10 000 stand in `docs/origins.md`.
@@ -92,6 +94,9 @@ fn calls_that_fail_leave_no_descriptor_lock_job_or_memory_behind() {
         let before = Holding::of(&server);
         fail(kind, calls);
         said.push(before.compare(&server, kind.name));
+        // nothing else goes on here: not one more, and not one less
+        let now = Holding::of(&server);
+        assert_eq!((now.descriptors, now.spilled), (before.descriptors, before.spilled), "{}", kind.name);
     }
     // the next good call of each works
     let done = json!({"database": "default", "measurement": "m", "where": "v < 5", "confirm": true});
@@ -224,24 +229,28 @@ const FAULTS: [Fault; 7] = [
 /// SQLite keeps the descriptor of the first copy's connection for that of the next.
 const NO_COPY: &str = "catalog.copy_interval=86400";
 
-/// A server with two files of fifty rows and a continuous query, of which the next calls meet a fault.
-fn server_with(dir: &std::path::Path, fault: &str) -> Server {
+/// A server of which so many things fail, as its failpoints say; none with nothing.
+fn failing(dir: &Path, failpoint: &str) -> Server {
     let settings = [&CALM[..], &["compaction.min_files=2", "memory.budget=512MiB", NO_COPY]].concat();
-    if !dir.join("data").exists() {
-        let mut server = Server::start(dir, &settings);
-        for part in 0..2 {
-            let line = |i: i64| format!("m,host=a v={i}i {}\n", 1_700_000_000_000_000_000 + part * 100 + i);
-            server.lines(&(0..50).map(line).collect::<String>());
-            server.flush();
-        }
-        let query = json!({"name": "days", "database": "default", "source_measurement": "m", "destination_measurement": "d",
-            "interval": "1d", "query": "SELECT time_bucket(INTERVAL '1 day', time) AS time, count(*) AS n FROM m \
-            WHERE time >= {start_time} AND time < {end_time} GROUP BY 1"});
-        let made = server.send("POST", "/api/v1/continuous_queries", &[], query.to_string().as_bytes());
-        assert_eq!(made.status, 201, "{made:?}");
-        assert!(server.stop().is_some_and(|status| status.success()));
+    Server::try_start(dir, &settings, &[("TIDEWATER_FAILPOINT", failpoint)]).expect("it starts")
+}
+
+/// A stopped server's folder: two files of fifty rows and a continuous query.
+fn prepared() -> TempDir {
+    let dir = folder();
+    let mut server = failing(dir.path(), "");
+    for part in 0..2 {
+        let line = |i: i64| format!("m,host=a v={i}i {}\n", 1_700_000_000_000_000_000 + part * 100 + i);
+        server.lines(&(0..50).map(line).collect::<String>());
+        server.flush();
     }
-    Server::try_start(dir, &settings, &[("TIDEWATER_FAILPOINT", fault)]).expect("it starts")
+    let query = json!({"name": "days", "database": "default", "source_measurement": "m", "destination_measurement": "d",
+        "interval": "1d", "query": "SELECT time_bucket(INTERVAL '1 day', time) AS time, count(*) AS n FROM m \
+        WHERE time >= {start_time} AND time < {end_time} GROUP BY 1"});
+    let made = server.send("POST", "/api/v1/continuous_queries", &[], query.to_string().as_bytes());
+    assert_eq!(made.status, 201, "{made:?}");
+    assert!(server.stop().is_some_and(|status| status.success()));
+    dir
 }
 
 /// What any number of calls may leave: caches, histories and the allocator's pages fill up to their bounds.
@@ -263,10 +272,7 @@ impl Holding {
         let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("a process").count();
         let descriptors = server.metric("process_open_fds");
         let spilled = std::fs::read_dir(server.data().join("tmp")).map_or(0, Iterator::count);
-        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("a process");
-        let memory = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.split_whitespace().next());
-        let memory_kib = memory.and_then(|kib| kib.parse().ok()).expect("kibibytes");
-        Self { descriptors, threads, spilled, memory_kib }
+        Self { descriptors, threads, spilled, memory_kib: server.memory_kib("RssAnon:") }
     }
 
     /// Nothing more is held than before; how much memory came to it.
@@ -283,9 +289,9 @@ impl Holding {
         assert!(now.spilled <= self.spilled, "{name}: {now:?}, before {self:?}");
         // background merges of a server that works end some time
         eventually(&format!("{name}: no temporary file, no lock and no job is left"), || {
-            let is_new = |file: &std::path::PathBuf| file.extension().is_some_and(|e| e == "tmp");
+            let is_new = |file: &PathBuf| file.extension().is_some_and(|e| e == "tmp");
             let jobs = server.get("/api/v1/jobs?limit=1000").json();
-            !crate::harness::files(&server.data()).iter().any(is_new)
+            !files(&server.data()).iter().any(is_new)
                 && server.get("/api/v1/compaction/locks").json()["count"] == 0
                 && jobs["jobs"].as_array().expect("jobs").iter().all(|job| job["state"] != "running")
         });
@@ -298,17 +304,16 @@ fn calls_that_meet_a_fault_half_way_leave_nothing_behind() {
     let calls = if torture::is_full() { torture::amount(CALLS) } else { 100 };
     let mut said = Vec::new();
     for Fault { name, point, how, call } in FAULTS {
-        let dir = folder();
-        drop(server_with(dir.path(), ""));
+        let dir = prepared();
         let warming = calls.div_ceil(5);
-        let server = server_with(dir.path(), &format!("{point}:{}={how}", warming + calls));
-        let files = crate::harness::files(&server.data().join("data")).len();
+        let server = failing(dir.path(), &format!("{point}:{}={how}", warming + calls));
+        let before_files = files(&server.data().join("data"));
         let fail = |times: u64| (0..times).for_each(|_| assert!(!call(&server), "{name}: it works"));
         fail(warming);
         let before = Holding::of(&server);
         fail(calls);
         said.push(before.compare(&server, name));
-        assert_eq!(crate::harness::files(&server.data().join("data")).len(), files, "{name}: files are left");
+        assert_eq!(files(&server.data().join("data")), before_files, "{name}: files are left");
         assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[100]]), "{name}: no row went");
         assert!(call(&server), "{name}: the next one works");
     }
@@ -326,8 +331,8 @@ fn leave(server: &Server, request: &str, answer_bytes: usize) {
 #[test]
 fn calls_whose_clients_leave_half_way_leave_nothing_behind() {
     let calls = if torture::is_full() { torture::amount(CALLS) } else { 200 };
-    let dir = folder();
-    let server = server_with(dir.path(), "");
+    let dir = prepared();
+    let server = failing(dir.path(), "");
     let head = format!("Host: a\r\nAuthorization: Bearer {TOKEN}\r\n");
     let half = format!("POST /write?db=default HTTP/1.1\r\n{head}Content-Length: 1000\r\n\r\nm,host=b v=1i");
     // more than fits between the two: the rest waits for a reader that is gone

@@ -229,10 +229,7 @@ fn t42_heavy_queries_share_fairly_while_writes_go_on() {
     assert!(written > 0);
     assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[written]]));
     all_is_quiet(&server);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("the server runs");
-    let peak =
-        status.lines().find(|l| l.starts_with("VmHWM:")).and_then(|l| l.split_whitespace().nth(1)).unwrap_or("0");
-    let peak_mib = peak.parse::<u64>().expect("a number") >> 10;
+    let peak_mib = server.memory_kib("VmHWM:") >> 10;
     assert!(peak_mib < 900, "{peak_mib} MiB resident with a budget of 512 MiB");
 }
 

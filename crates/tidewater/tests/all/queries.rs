@@ -496,10 +496,7 @@ fn queries_together_keep_to_their_memory_spill_and_leave_no_file() {
             });
         }
     });
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("the server runs");
-    let peak =
-        status.lines().find(|l| l.starts_with("VmHWM:")).and_then(|l| l.split_whitespace().nth(1)).unwrap_or("0");
-    let peak_mib = peak.parse::<u64>().expect("a number") >> 10;
+    let peak_mib = server.memory_kib("VmHWM:") >> 10;
     assert!(peak_mib < 768, "{peak_mib} MiB resident with a budget of 256 MiB");
     let left = || -> usize {
         let mut folders = vec![server.data().join("tmp")];
