@@ -21,9 +21,12 @@ const FILES: [&str; 6] = [
 /// The tests that judge, by their modules; frozen before the first score.
 const TESTS: [&str; 8] =
     ["log::", "record::", "catalog::", "compact::", "side::", "idempotency::", "retention::", "model_tests::"];
-/// Sequences of the model, damages of the log: enough to be quick.
+/// Sequences of the model, damages of the log: enough to be quick. The same ones for each mutant.
 const TEST_AMOUNT: u64 = 40;
+const TEST_SEED: u64 = 1;
 const TIMEOUT_S: &str = "240";
+/// The store is built anew for each mutant: soon. What it calls is built once: well.
+const PROFILE: [&str; 2] = [r#"--config=profile.dev.package."*".opt-level=2"#, "--config=profile.dev.debug=false"];
 
 /// Tries about so many of the mutants, a part that the seed chooses; a line that sums up, then one for each that no test
 /// caught.
@@ -35,7 +38,18 @@ pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
     fs::create_dir_all(&out)?;
     let shard = format!("{}/{parts}", seed % parts);
     let place = out.to_string_lossy().into_owned();
-    let mut options = vec!["--shard", &shard, "--output", &place, "--timeout", TIMEOUT_S, "--colors", "never"];
+    let mut options = vec![
+        "--shard",
+        &shard,
+        "--sharding",
+        "round-robin",
+        "--output",
+        &place,
+        "--timeout",
+        TIMEOUT_S,
+        "--colors",
+        "never",
+    ];
     options.extend(["--test-package", "tidewater-store", "--", "--lib", "--"]);
     options.extend(TESTS);
     mutants(&options)?;
@@ -65,9 +79,10 @@ fn mutants(options: &[&str]) -> Result<String> {
     }
     let mut command = cargo();
     command.args(["mutants", "--package", "tidewater-store"]).args(FILES.iter().flat_map(|file| ["--file", file]));
-    command.args(options).current_dir(root()).env("TW_AMOUNT", TEST_AMOUNT.to_string());
-    // each mutant is built in a copy of the sources, beside a target folder of its own
-    command.env_remove("CARGO_TARGET_DIR").stderr(std::process::Stdio::inherit());
+    command.args(PROFILE.iter().map(|config| format!("--cargo-arg={config}"))).args(options).current_dir(root());
+    command.env("TW_AMOUNT", TEST_AMOUNT.to_string()).env("TW_SEED", TEST_SEED.to_string());
+    // mutants are built in a copy of the sources, one after the other
+    command.env("CARGO_TARGET_DIR", target().join("mutants")).stderr(std::process::Stdio::inherit());
     let output = command.output()?;
     // 2: some were missed, 3: some timed out
     ensure!(matches!(output.status.code(), Some(0 | 2 | 3)), "cargo mutants: {}", output.status);

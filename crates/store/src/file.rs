@@ -15,7 +15,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, Encoding};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
@@ -136,7 +136,7 @@ pub fn write(
     let folder = target.parent().unwrap_or(table_folder);
     durable::create_folders(folder)?;
     let columns = Columns::new(sorted, rows, schema)?;
-    let mut output = Output::create(target.clone(), Arc::clone(&columns.schema), Compression::LZ4_RAW)?;
+    let mut output = Output::create(target.clone(), Arc::clone(&columns.schema), Effort::Quick)?;
     let slice_rows = (limits::FLUSH_SLICE_CELLS / columns.sources.len().max(1)).max(1);
     let mut from = 0;
     for slice in rows.rows.chunks(slice_rows) {
@@ -285,9 +285,9 @@ pub(crate) struct Durable {
 }
 
 impl Output {
-    pub fn create(target: PathBuf, schema: SchemaRef, compression: Compression) -> Result<Self> {
+    pub fn create(target: PathBuf, schema: SchemaRef, effort: Effort) -> Result<Self> {
         let output = Summed { inner: NewFile::create(target, 0o640)?, summing: Summing::default(), tail: [0; 8] };
-        let properties = properties(&schema, compression);
+        let properties = properties(&schema, effort)?;
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         Ok(Self { writer: ArrowWriter::try_new_with_options(output, schema, options)? })
     }
@@ -398,7 +398,23 @@ fn positions(rows: &[u32]) -> Vec<u32> {
     positions
 }
 
-fn properties(schema: &Schema, compression: Compression) -> WriterProperties {
+/// How much is done to make a file small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// For a flush, which memory waits for.
+    Quick,
+    /// For a merge: numbers of few values get dictionaries, too.
+    Thorough,
+}
+
+/// Of a column of numbers in a row group; one of more values (8 192 of eight bytes) is written as it is.
+const NUMBERS_DICTIONARY_BYTES: usize = 64 << 10;
+
+fn properties(schema: &Schema, effort: Effort) -> Result<WriterProperties> {
+    let compression = match effort {
+        Effort::Quick => Compression::LZ4_RAW,
+        Effort::Thorough => Compression::ZSTD(ZstdLevel::try_new(3)?),
+    };
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_compression(compression)
@@ -409,10 +425,17 @@ fn properties(schema: &Schema, compression: Compression) -> WriterProperties {
     // times of a series are evenly spaced as a rule: their differences take next to nothing, and no time to unpack
     builder = builder.set_column_encoding(ColumnPath::new(vec![TIME.to_owned()]), Encoding::DELTA_BINARY_PACKED);
     for field in schema.fields() {
+        let column = || ColumnPath::new(vec![field.name().clone()]);
         let is_string = matches!(field.data_type(), DataType::Utf8 | DataType::Dictionary(..));
-        builder = builder.set_column_dictionary_enabled(ColumnPath::new(vec![field.name().clone()]), is_string);
+        if is_string {
+            builder = builder.set_column_dictionary_enabled(column(), true);
+        } else if effort == Effort::Thorough && field.name() != TIME {
+            builder = builder
+                .set_column_dictionary_enabled(column(), true)
+                .set_column_dictionary_page_size_limit(column(), NUMBERS_DICTIONARY_BYTES);
+        }
     }
-    builder.build()
+    Ok(builder.build())
 }
 
 /// Sums up what passes.

@@ -13,11 +13,10 @@ use arrow::row::{RowConverter, Rows, SortField};
 use model::column::{ColumnType, Role, TIME, TIME_NS};
 use model::{Column, ColumnId, TableMode, TableSchema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
-use parquet::basic::{Compression, ZstdLevel};
 
 use crate::blocks::Sums;
 use crate::error::{Error, Result};
-use crate::file::{self, Durable, Maker, NewDataFile, Output, Provenance};
+use crate::file::{self, Durable, Effort, Maker, NewDataFile, Output, Provenance};
 use crate::points::{Points, whole_ns};
 use crate::view::DataFile;
 
@@ -63,8 +62,7 @@ pub fn merge(
     let path = format!("{name}.parquet");
     let target = folder.join(&path);
     crate::durable::create_folders(target.parent().unwrap_or(folder))?;
-    let compression = Compression::ZSTD(ZstdLevel::try_new(3)?);
-    let mut output = Output::create(target, Arc::clone(&layout.schema), compression)?;
+    let mut output = Output::create(target, Arc::clone(&layout.schema), Effort::Thorough)?;
     let mut facts = Facts::new(&layout);
     merging.each(|batch| {
         let batch = match keep {

@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType, UInt32Type};
 use model::{Batch, BatchColumn, Clock, DatabaseName, ManualClock, Role};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Encoding;
 use proptest::prelude::*;
 
 use super::*;
@@ -131,6 +132,30 @@ proptest! {
         }
         drop(store);
         prop_assert_eq!(multiset(&files(&open(folder.path(), &clock))), multiset(&before), "and after a restart");
+    }
+}
+
+#[test]
+fn merged_numbers_of_few_values_have_a_dictionary_and_others_are_plain() {
+    for (values, is_dictionary) in [(100, true), (i64::MAX, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path(), &Arc::new(ManualClock::at(DAY + 3 * HOUR_US)));
+        for part in 0..2 {
+            let row = |i| (DAY + i, Some("a".to_owned()), None, (part * 20_000 + i) * 1_000_003 % values);
+            write(&store, TableMode::Append, &(0..20_000).map(row).collect::<Vec<_>>());
+        }
+        let before = files(&store);
+        assert_eq!(compact(&store), 1);
+        assert_eq!(multiset(&files(&store)), multiset(&before));
+        let view = store.view();
+        let table = view.table("db", "t").unwrap();
+        let path = table_folder(store.shared(), &view, &table.info).unwrap().join(&*table.files[0].path);
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+        let columns = reader.metadata().row_group(0).columns();
+        let column = columns.iter().find(|c| c.column_path().string() == "v").unwrap();
+        let pages = column.page_encoding_stats_mask().unwrap();
+        assert_eq!(pages.is_only(Encoding::RLE_DICTIONARY), is_dictionary, "{pages:?}");
+        assert_eq!(pages.is_set(Encoding::PLAIN), !is_dictionary, "{pages:?}");
     }
 }
 
