@@ -74,7 +74,11 @@ impl Flusher {
     /// Flushes every table with hot rows, due or not. Returns the tables that failed.
     pub fn flush_all(&mut self, boot_us: i64, committer: &Committer) -> (Lsn, Vec<TableId>) {
         let all: Vec<TableId> = self.hot_tables().into_keys().collect();
+        let left: Vec<TableId> = self.failed.keys().copied().collect();
         self.flush(&all, boot_us, committer);
+        // of these the generation went that an earlier failure had left sealed: what came since is another one
+        let again: Vec<TableId> = left.into_iter().filter(|t| !self.failed.contains_key(t)).collect();
+        self.flush(&again, boot_us, committer);
         let failed = all.into_iter().filter(|t| self.failed.contains_key(t)).collect();
         (self.needed(), failed)
     }

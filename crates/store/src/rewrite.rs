@@ -93,6 +93,9 @@ impl Store {
         if is_behind || self.trouble().is_some() {
             flushed?;
         }
+        if is_behind {
+            return Err(Error::WritesUnavailable(format!("{} could not be flushed; try again", table.info.name)));
+        }
         let folder = table_folder(shared, &view, &table.info)?;
         let mut meant = Vec::new();
         for unit in units(table, &filter.judge(table)?) {

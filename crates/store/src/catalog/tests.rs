@@ -335,6 +335,27 @@ fn a_flush_that_cannot_commit_keeps_its_log() {
 }
 
 #[test]
+fn a_flush_also_takes_what_came_after_one_that_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(config(folder.path()), Arc::new(ManualClock::at(NOW))).unwrap();
+    store.write(request("t", &[NOW])).unwrap();
+    let view = store.view();
+    let table = crate::flush::table_folder(store.shared(), &view, &view.table("db", "t").unwrap().info).unwrap();
+    // a file where its folder should be
+    std::fs::create_dir_all(table.parent().unwrap()).unwrap();
+    let in_its_way = std::path::PathBuf::from(table.to_string_lossy().trim_end_matches('/'));
+    crate::durable::write_file(&in_its_way, b"", 0o600).unwrap();
+    assert!(store.flush().is_err());
+    store.write(request("t", &[NOW + 1])).unwrap();
+    std::fs::remove_file(&in_its_way).unwrap();
+    store.flush().unwrap();
+    let view = store.view();
+    let table = view.table("db", "t").unwrap();
+    assert!(table.hot.lsn_min().is_none(), "a row is hot still");
+    assert_eq!(table.files.iter().map(|f| f.rows).sum::<u64>(), 2);
+}
+
+#[test]
 fn a_quiet_row_and_a_table_that_cannot_flush_do_not_keep_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{amount, bar, figure, seed};
 use crate::crash::{CALM, FAST};
-use crate::harness::{DEADLINE, Server, TOKEN, binary, folder, has_strace};
+use crate::harness::{DEADLINE, Server, TOKEN, binary, eventually, folder, has_strace};
 use crate::oracle::Known;
 
 const CALLS: [&str; 7] = ["fdatasync", "fsync", "write", "pwrite64", "rename", "openat", "unlink"];
@@ -64,7 +64,24 @@ fn start(dir: &Path, injection: Option<(&str, &str, u64)>, trace: &Path) -> Resu
     command.args(FAST.iter().flat_map(|setting| ["--set", setting]));
     command.arg("--set").arg(format!("storage.local_path={}", dir.join("data").display()));
     command.env("TIDEWATER_AUTH_BOOTSTRAP_TOKEN", TOKEN).current_dir(dir);
-    Server::spawn(dir, &mut command)
+    Server::spawn(dir, &mut command).inspect_err(|_| end_of_untold(dir))
+}
+
+/// Ends what goes on without its strace: a server whose word that it is ready was the call that failed.
+fn end_of_untold(dir: &Path) {
+    let dir = dir.to_str().expect("plain");
+    let runs_there = |pid: &String| {
+        let said = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&said).contains(dir)
+    };
+    eventually("nothing runs on the folder", || {
+        let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+        let left: Vec<_> = processes.filter_map(|e| e.file_name().into_string().ok()).filter(runs_there).collect();
+        left.is_empty() || {
+            let _ = Command::new("kill").arg("-KILL").args(left).status();
+            false
+        }
+    });
 }
 
 /// Writes, deletes, imports, changes types, waits for jobs; until the server is gone.
