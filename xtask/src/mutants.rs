@@ -25,7 +25,7 @@ const TESTS: [&str; 8] =
 const TEST_AMOUNT: u64 = 40;
 const TEST_SEED: u64 = 1;
 const TIMEOUT_S: &str = "240";
-/// The store is built anew for each mutant: soon. What it calls is built once: well.
+/// The store is compiled for each mutant, so in haste; its dependencies once, so with optimisation.
 const PROFILE: [&str; 2] = [r#"--config=profile.dev.package."*".opt-level=2"#, "--config=profile.dev.debug=false"];
 
 /// Tries about so many of the mutants, a part that the seed chooses; a line that sums up, then one for each that no test

@@ -40,6 +40,16 @@ fn rows(store: &Store, table: &str) -> Option<usize> {
     Some(table.file_rows as usize + table.hot.rows())
 }
 
+/// Puts a file where the folder of a table should be: its flushes fail until that file is gone.
+fn block(store: &Store, table: &str) -> std::path::PathBuf {
+    let view = store.view();
+    let folder = crate::flush::table_folder(store.shared(), &view, &view.table("db", table).unwrap().info).unwrap();
+    std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    let file = std::path::PathBuf::from(folder.to_string_lossy().trim_end_matches('/'));
+    crate::durable::write_file(&file, b"", 0o600).unwrap();
+    file
+}
+
 #[test]
 fn drop_a_database_write_again_crash_old_rows_must_not_enter_the_new_table() {
     let folder = tempfile::tempdir().unwrap();
@@ -337,14 +347,9 @@ fn a_flush_that_cannot_commit_keeps_its_log() {
 #[test]
 fn a_flush_also_takes_what_came_after_one_that_failed() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(config(folder.path()), Arc::new(ManualClock::at(NOW))).unwrap();
+    let store = open(folder.path());
     store.write(request("t", &[NOW])).unwrap();
-    let view = store.view();
-    let table = crate::flush::table_folder(store.shared(), &view, &view.table("db", "t").unwrap().info).unwrap();
-    // a file where its folder should be
-    std::fs::create_dir_all(table.parent().unwrap()).unwrap();
-    let in_its_way = std::path::PathBuf::from(table.to_string_lossy().trim_end_matches('/'));
-    crate::durable::write_file(&in_its_way, b"", 0o600).unwrap();
+    let in_its_way = block(&store, "t");
     assert!(store.flush().is_err());
     store.write(request("t", &[NOW + 1])).unwrap();
     std::fs::remove_file(&in_its_way).unwrap();
@@ -366,16 +371,7 @@ fn a_quiet_row_and_a_table_that_cannot_flush_do_not_keep_the_log() {
     let store = Store::open(config.clone(), Arc::new(ManualClock::at(NOW))).unwrap();
     store.write(request("quiet", &[NOW])).unwrap();
     store.write(request("stuck", &[NOW])).unwrap();
-    // a file where its folder should be
-    let path = |name: &str| {
-        let view = store.view();
-        let database = view.database("db").unwrap().path.to_string();
-        store.data_folder().join(database).join(&*view.table("db", name).unwrap().info.path)
-    };
-    let blocked = path("stuck");
-    std::fs::create_dir_all(blocked.parent().unwrap()).unwrap();
-    let file = std::path::PathBuf::from(blocked.to_string_lossy().trim_end_matches('/'));
-    crate::durable::write_file(&file, b"", 0o600).unwrap();
+    let file = block(&store, "stuck");
     let times: Vec<i64> = (0..60_000).map(|i| NOW + i).collect();
     let mut busy = 0;
     let mut refused = 0;
