@@ -25,6 +25,8 @@ pub enum What {
     },
     /// Four million rows of a CSV and of a Parquet file; all of them must be there, and those looked at be equal
     Import,
+    /// Megabytes of answer a second that each encoder makes on one core
+    Encode,
     /// Milliseconds from the start of the process until it is ready, by live files
     Start {
         #[arg(long, default_value_t = 10_000)]
@@ -73,6 +75,11 @@ pub fn run(what: &What) -> Result<()> {
         What::Ingest { seconds, shape } => ingest(*seconds, shape.as_deref()),
         What::Query { runs } => query(*runs),
         What::Import => import(),
+        // with the server, so that dependencies have the features that it was built with
+        What::Encode => {
+            let packages = ["-p", "tidewater", "-p", "tidewater-wire"];
+            run_command(crate::cargo().arg("bench").args(packages).args(["--bench", "encode"]))
+        }
         What::Start { files } => start(*files),
         What::Life => crate::life::run(),
         What::Auth => crate::admission::auth(),

@@ -164,10 +164,11 @@ fn node_modules() -> Result<PathBuf> {
     Ok(folder.join("node_modules"))
 }
 
-/// An environment with the clients of `requirements.txt`, made when it is missing or another.
+/// An environment with the clients of `requirements.txt`, and those of `older.txt` in a folder of their own, made when it
+/// is missing or another.
 pub fn python_environment() -> Result<PathBuf> {
-    let wanted = root().join("crates/tidewater/tests/python/requirements.txt");
-    let text = std::fs::read_to_string(&wanted)?;
+    let wanted = ["requirements.txt", "older.txt"].map(|n| root().join("crates/tidewater/tests/python").join(n));
+    let text = wanted.iter().map(std::fs::read_to_string).collect::<std::io::Result<String>>()?;
     let folder = target().join("test-python");
     let python = folder.join("bin/python");
     let stamp = folder.join("requirements.txt");
@@ -175,7 +176,14 @@ pub fn python_environment() -> Result<PathBuf> {
         return Ok(python);
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&wanted))?;
+    let [clients, older] = wanted;
+    let install = || {
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "install", "--quiet"]);
+        pip
+    };
+    run(install().arg("-r").arg(clients))?;
+    run(install().args(["--no-deps", "--target"]).arg(folder.join("older")).arg("-r").arg(older))?;
     std::fs::write(&stamp, text)?;
     Ok(python)
 }

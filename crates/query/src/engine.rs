@@ -34,7 +34,7 @@ use crate::provider::STORE_URL;
 use crate::running::{Owner, Query, Registry, Seen, rows_read};
 use crate::scratch::{Scratch, Scratches};
 use crate::syntax::{Ask, Kind, Parsed, parse};
-use crate::{Error, functions};
+use crate::{Error, functions, times};
 
 /// Batches that wait between the engine and the wire.
 const STREAM_BATCHES: usize = 4;
@@ -640,9 +640,17 @@ fn base_state(store: &Store, config: &EngineConfig) -> Result<SessionState, Erro
     let mut context = SessionContext::new_with_config_rt(session, runtime);
     context.register_expr_planner(Arc::new(CheckedIntegers))?;
     functions::register(&context);
+    for name in ["generate_series", "range"] {
+        context.register_udtf(name, Arc::new(times::Series(context.table_function(name)?)));
+    }
     context.add_optimizer_rule(Arc::new(Lastpoint));
     context.add_optimizer_rule(Arc::new(Distinct));
-    Ok(SessionStateBuilder::new_from_existing(context.state()).with_query_planner(Arc::new(Planner)).build())
+    let mut builder = SessionStateBuilder::new_from_existing(context.state())
+        .with_type_planner(Arc::new(times::Types))
+        .with_query_planner(Arc::new(Planner));
+    // before the engine's coercion of types
+    builder.analyzer().get_or_insert_default().rules.insert(0, Arc::new(times::Comparisons));
+    Ok(builder.build())
 }
 
 fn url_of_store() -> Result<url::Url, Error> {

@@ -61,7 +61,7 @@ impl Error {
 
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
-        let text = || error.strip_backtrace().lines().next().unwrap_or_default().to_owned();
+        let text = || cause(&error).strip_backtrace().lines().next().unwrap_or_default().to_owned();
         match error.find_root() {
             DataFusionError::External(e) => match e.downcast_ref() {
                 Some(Error::Forbidden { database, table }) => {
@@ -81,6 +81,14 @@ impl From<DataFusionError> for Error {
             DataFusionError::ParquetError(e) => Error::Internal(e.to_string()),
             _ => Error::Invalid(text()),
         }
+    }
+}
+
+/// What failed, without the steps in which it did.
+fn cause(error: &DataFusionError) -> &DataFusionError {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => cause(inner),
+        _ => error,
     }
 }
 

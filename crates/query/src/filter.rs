@@ -21,7 +21,7 @@ use store::rewrite::{Judged, RowFilter};
 use store::view::Table;
 
 use crate::provider::TableScan;
-use crate::{Error, syntax};
+use crate::{Error, syntax, times};
 
 /// A condition over one table, as `WHERE` takes it, with SQL's three-valued logic.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl SqlFilter {
             .with_query_execution_start_time(instant)
             .build();
         let simplifier = ExprSimplifier::new(context);
-        let expr = simplifier.simplify(simplifier.coerce(expr, &logical)?)?;
+        let expr = simplifier.simplify(simplifier.coerce(times::comparisons(expr, &logical)?, &logical)?)?;
         let physical = |expr: Expr| Ok::<_, Error>(state.create_physical_expr(expr, &logical)?);
         let condition = physical(expr.clone())?;
         let mut read: Vec<usize> = collect_columns(&condition).iter().map(|c| c.index()).collect();

@@ -45,6 +45,8 @@ pub mod running;
 pub mod scratch;
 /// Text to one statement: dialect, folding, rewrites of forms the planner lacks.
 pub mod syntax;
+/// Times whose meaning is DuckDB's.
+mod times;
 
 mod error;
 

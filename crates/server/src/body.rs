@@ -136,7 +136,7 @@ pub async fn whole(state: &State, mut body: Body, max: u64) -> Result<Whole, Api
     let patience = state.config().write_wait;
     let hint = body.size_hint();
     if hint.lower() > max {
-        discard(body, limits::DISCARDED_BYTES).await;
+        discard(body, max.saturating_add(limits::DISCARDED_BYTES)).await;
         return Err(too_large(max));
     }
     let mut taken = Taken::default();

@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
-use chrono::{TimeZone, Utc};
+use chrono::{Datelike, NaiveDate, TimeZone, Utc};
 use chrono_tz::Tz;
-use croner::Cron;
+use croner::{Cron, Weekday};
 use model::time::parse_duration;
 
 use crate::error::{Error, Result};
@@ -30,6 +30,8 @@ enum When {
 
 /// Years in which cron expressions are due.
 const YEARS: &str = "1970-2199";
+/// The last 28 of those years: every kind of year, by leap day and first weekday.
+const EVERY_KIND_OF_YEAR: std::ops::RangeInclusive<i32> = 2172..=2199;
 
 impl Schedule {
     /// So many microseconds from one start to the next.
@@ -68,10 +70,9 @@ impl Schedule {
                 }
             },
         };
-        let schedule = Self { when, jitter_us: jitter_s * 1_000_000 };
-        match schedule.next_us(0, 0) {
-            Some(_) => Ok(schedule),
-            None => refuse(format!("schedule {text:?} is never due")),
+        match &when {
+            When::Cron(cron, _) if !is_ever_due(cron) => refuse(format!("schedule {text:?} is never due")),
+            _ => Ok(Self { when, jitter_us: jitter_s * 1_000_000 }),
         }
     }
 
@@ -101,6 +102,25 @@ fn within_years(text: &str) -> String {
         6 => format!("{text} {YEARS}"),
         _ => text.to_owned(),
     }
+}
+
+/// Whether there is a day for it, and a time on that day: asked of the pattern, since a search for the next one that never
+/// comes walks all years second by second.
+fn is_ever_due(cron: &Cron) -> bool {
+    let pattern = &cron.pattern;
+    let has = |numbers: std::ops::Range<u32>, is: &dyn Fn(u32) -> bool| numbers.into_iter().any(is);
+    let is_day = |day: NaiveDate| {
+        let is_month = pattern.month_match(day.month()).unwrap_or(false);
+        let weekday = Weekday::from_days_from_sunday(day.weekday().num_days_from_sunday());
+        is_month && pattern.day_match(day.year(), day.month(), day.day(), weekday).unwrap_or(false)
+    };
+    let mut days = EVERY_KIND_OF_YEAR
+        .filter_map(|year| NaiveDate::from_ymd_opt(year, 1, 1))
+        .flat_map(|first| first.iter_days().take_while(move |day| day.year() == first.year()));
+    has(0..24, &|hour| pattern.hour_match(hour).unwrap_or(false))
+        && has(0..60, &|minute| pattern.minute_match(minute).unwrap_or(false))
+        && has(0..60, &|second| pattern.second_match(second).unwrap_or(false))
+        && days.any(is_day)
 }
 
 /// A number that looks like chance: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
@@ -141,10 +161,26 @@ mod tests {
 
     #[test]
     fn days_that_never_come_are_refused() {
-        for text in
-            ["0 0 31 2 *", "0 0 30 2 *", "0 0 31 2,4,6,9,11 *", ",0 3 * 0 0-6", "0 0 31 2 * *", "0 0 0 1 1 * 2030"]
-        {
+        for text in [
+            "0 0 31 2 *",
+            "0 0 30 2 *",
+            "0 0 31 2,4,6,9,11 *",
+            ",0 3 * 0 0-6",
+            "0 0 31 2 * *",
+            "0 0 0 1 1 * 2030",
+            // a day that is no weekday
+            "0 0 03 2 +",
+        ] {
             assert!(Schedule::parse(text, "UTC", 0).is_err(), "{text}");
+        }
+        for weekday in 0..7 {
+            assert!(
+                Schedule::parse(&format!("0 0 29 2 +{weekday}"), "UTC", 0).is_ok(),
+                "29 February, weekday {weekday}"
+            );
+            for new_year in ["0 0 1 1", "0 0 31 12"] {
+                assert!(Schedule::parse(&format!("{new_year} +{weekday}"), "UTC", 0).is_ok(), "{new_year} {weekday}");
+            }
         }
         let leap = Schedule::parse("0 0 29 2 *", "UTC", 0).unwrap();
         assert_eq!(leap.next_us(at("2096-03-01T00:00:00Z"), 1), Some(at("2104-02-29T00:00:00Z")));

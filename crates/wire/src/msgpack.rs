@@ -63,7 +63,7 @@ struct Item<'a> {
     table: Option<Cow<'a, str>>,
     host: Option<Cow<'a, str>>,
     time: Option<i64>,
-    columns: Option<Vec<(Cow<'a, str>, Decoded)>>,
+    columns: Option<Vec<(&'a str, Decoded)>>,
     fields: Option<usize>,
     tags: Option<usize>,
     batch: Option<usize>,
@@ -125,7 +125,7 @@ impl Decoder {
         for _ in 0..reader.map()? {
             let key = reader.text()?;
             let at = reader.position();
-            match &*key {
+            match key {
                 "m" | "measurement" => item.table = self.label(reader, "measurement_")?,
                 "h" => item.host = self.label(reader, "host_")?,
                 "t" if reader.peek()? == Token::Nil => reader.skip()?,
@@ -154,7 +154,7 @@ impl Decoder {
     fn label<'a>(&self, reader: &mut Reader<'a>, prefix: &str) -> Result<Option<Cow<'a, str>>, DecodeError> {
         match reader.peek()? {
             Token::Nil => reader.skip().map(|()| None),
-            Token::Str => reader.text().map(Some),
+            Token::Str => reader.text().map(|text| Some(text.into())),
             Token::Int => match reader.value()? {
                 Some(Value::Int(n)) => Ok(Some(format!("{prefix}{n}").into())),
                 Some(Value::UInt(n)) => Ok(Some(format!("{prefix}{n}").into())),
@@ -180,7 +180,7 @@ impl Decoder {
         us.map_err(|e| self.fail(e.into()))
     }
 
-    fn columns<'a>(&self, reader: &mut Reader<'a>) -> Result<Vec<(Cow<'a, str>, Decoded)>, DecodeError> {
+    fn columns<'a>(&self, reader: &mut Reader<'a>) -> Result<Vec<(&'a str, Decoded)>, DecodeError> {
         if reader.peek()? != Token::Map {
             return Err(self.shape("columns is not a map"));
         }
@@ -199,7 +199,7 @@ impl Decoder {
                 let times: Result<Vec<i64>, _> = (0..values).map(|_| self.instant(reader)).collect();
                 Decoded::Time(times?)
             } else {
-                Decoded::Column(self.column(reader, &name, values)?)
+                Decoded::Column(self.column(reader, name, values)?)
             };
             columns.push((name, column));
             if columns.len() > limits::TABLE_COLUMNS {
@@ -239,7 +239,7 @@ impl Decoder {
         }
     }
 
-    fn columnar(&mut self, table: &str, columns: Vec<(Cow<'_, str>, Decoded)>) -> Result<(), DecodeError> {
+    fn columnar(&mut self, table: &str, columns: Vec<(&str, Decoded)>) -> Result<(), DecodeError> {
         let table = ItemName::new("table", table).map_err(|e| self.fail(e.into()))?;
         let mut times: Option<Vec<i64>> = None;
         let mut rows: Option<usize> = None;
@@ -258,12 +258,12 @@ impl Decoder {
         let mut fields: Vec<BatchColumn> = Vec::with_capacity(columns.len());
         for (name, column) in columns {
             match column {
-                Decoded::Time(_) if times.is_some() => return Err(self.fail(Fault::Reserved(name.into_owned()))),
+                Decoded::Time(_) if times.is_some() => return Err(self.fail(Fault::Reserved(name.to_owned()))),
                 Decoded::Time(values) => times = Some(values),
                 Decoded::Column(_) if name.eq_ignore_ascii_case(TIME_NS) => {
-                    return Err(self.fail(Fault::Reserved(name.into_owned())));
+                    return Err(self.fail(Fault::Reserved(name.to_owned())));
                 }
-                Decoded::Column(column) => self.add_column(&mut fields, &name, column.finish())?,
+                Decoded::Column(column) => self.add_column(&mut fields, name, column.finish())?,
             }
         }
         if rows == 0 {
@@ -311,7 +311,7 @@ impl Decoder {
         let Some(fields) = item.fields else {
             return Err(self.fail(Fault::NoField));
         };
-        let mut tags: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+        let mut tags: Vec<(&str, Cow<'_, str>)> = Vec::new();
         if let Some(at) = item.tags {
             self.tags(&mut reader.at(at), &mut tags)?;
         }
@@ -319,13 +319,13 @@ impl Decoder {
         match item.host {
             // beside an equal tag it says nothing new; beside another one the row is refused below
             Some(host) if !(tagged_host && tags.iter().any(|(n, v)| n.eq_ignore_ascii_case("host") && *v == host)) => {
-                tags.push(("host".into(), host))
+                tags.push(("host", host))
             }
-            None if !tagged_host => tags.push(("host".into(), "unknown".into())),
+            None if !tagged_host => tags.push(("host", "unknown".into())),
             _ => {}
         }
         let mut cells: Vec<(Cow<'_, str>, Role, Value<'_>)> = Vec::with_capacity(tags.len() + 8);
-        cells.extend(tags.iter().map(|(name, value)| (Cow::Borrowed(&**name), Role::Tag, Value::Str(value))));
+        cells.extend(tags.iter().map(|(name, value)| (Cow::Borrowed(*name), Role::Tag, Value::Str(value))));
         self.fields(&mut reader.at(fields), &mut cells, &tags)?;
         let at = Instant { us: item.time.unwrap_or(self.now_us), ns: 0 };
         let cells: Vec<Cell<'_>> = cells.iter().map(|(name, role, value)| (&**name, *role, *value)).collect();
@@ -337,18 +337,14 @@ impl Decoder {
     }
 
     /// Tag values are strings; a number or boolean is taken by its text, nil as absent.
-    fn tags<'a>(
-        &self,
-        reader: &mut Reader<'a>,
-        tags: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    ) -> Result<(), DecodeError> {
+    fn tags<'a>(&self, reader: &mut Reader<'a>, tags: &mut Vec<(&'a str, Cow<'a, str>)>) -> Result<(), DecodeError> {
         if reader.peek()? != Token::Map {
             return Err(self.shape("tags is not a map"));
         }
         for _ in 0..reader.map()? {
             let name = reader.text()?;
-            let value = match reader.peek()? {
-                Token::Str => reader.text()?,
+            let value: Cow<'a, str> = match reader.peek()? {
+                Token::Str => reader.text()?.into(),
                 _ => match reader.value()? {
                     None => continue,
                     Some(Value::Bool(v)) => v.to_string().into(),
@@ -369,7 +365,7 @@ impl Decoder {
         &self,
         reader: &mut Reader<'a>,
         cells: &mut Vec<(Cow<'a, str>, Role, Value<'a>)>,
-        tags: &[(Cow<'_, str>, Cow<'_, str>)],
+        tags: &[(&str, Cow<'_, str>)],
     ) -> Result<(), DecodeError> {
         let compact = match reader.peek()? {
             Token::Map => false,
@@ -378,7 +374,7 @@ impl Decoder {
         };
         let count = if compact { reader.array()? } else { reader.map()? };
         for i in 0..count {
-            let name = if compact { Cow::Owned(format!("field_{i}")) } else { reader.text()? };
+            let name = if compact { Cow::Owned(format!("field_{i}")) } else { reader.text()?.into() };
             let Some(value) = reader.value()? else { continue };
             self.bounded(value)?;
             let taken = tags.iter().any(|(tag, _)| tag.eq_ignore_ascii_case(&name));

@@ -168,13 +168,98 @@ fn compressed_and_chunked_bodies_without_a_content_type_are_read() {
 }
 
 #[test]
-fn t03_a_body_above_the_bound_is_413_and_nothing_of_it_is_stored() {
+fn t02_bodies_are_as_long_as_the_setting_says_and_no_longer() {
     let dir = folder();
-    let server = Server::start(dir.path(), &["server.max_payload_size=64KiB"]);
-    let long = format!("m s=\"{}\"", "x".repeat(70_000));
-    let reply = server.send("POST", "/api/v1/write/line-protocol", &[], long.as_bytes());
+    let server = Server::start(dir.path(), &["server.max_payload_size=100MB", "memory.budget=1GiB"]);
+    let body = |bytes: usize| {
+        let mut text = String::with_capacity(bytes + 1);
+        for at in 0.. {
+            match bytes - text.len() {
+                0 => break,
+                left => {
+                    let head = format!("m i={at}i,s=\"");
+                    // what is left over is a comment
+                    match left.min(1_000_000).checked_sub(head.len() + 2) {
+                        Some(long) => text.extend([head.as_str(), &"x".repeat(long), "\"\n"]),
+                        None => text.extend(std::iter::repeat_n('#', left)),
+                    }
+                }
+            }
+        }
+        text
+    };
+    let send = |bytes: usize| server.send("POST", "/api/v1/write/line-protocol", &[], body(bytes).as_bytes());
+    for bytes in [5_000_000, 99_000_000, 100_000_000] {
+        let reply = send(bytes);
+        assert_eq!(reply.status, 204, "{bytes}: {}", String::from_utf8_lossy(&reply.body));
+    }
+    let rows = server.rows("SELECT count(*) FROM m");
+    assert_eq!(rows, json!([[5 + 99 + 100]]));
+    let reply = send(100_000_001);
     assert_eq!((reply.status, reply.json()["code"].as_str()), (413, Some("payload_too_large")));
-    assert_eq!(server.refusal("SELECT * FROM m").0, 404);
+    assert_eq!(server.rows("SELECT count(*) FROM m"), rows, "nothing of it is stored");
+}
+
+#[test]
+fn t03_a_bomb_and_a_cut_stream_are_refused_in_bounded_memory() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["server.max_payload_size=16MiB"]);
+    let packed = |plain: &[u8]| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packed.write_all(plain).unwrap();
+        packed.finish().unwrap()
+    };
+    let send = |named: &str, body: &[u8]| {
+        let reply = server.send("POST", "/api/v1/write/line-protocol", &[("content-encoding", named)], body);
+        let code = if reply.body.is_empty() { json!(null) } else { reply.json()["code"].clone() };
+        (reply.status, code)
+    };
+    // a member of a mebibyte, a thousand times: a gibibyte comes out of one
+    let bomb = packed(&vec![b'\n'; 1 << 20]).repeat(1024);
+    assert!(bomb.len() < 2 << 20, "{} bytes", bomb.len());
+    for _ in 0..10 {
+        assert_eq!(send("gzip", &bomb), (413, json!("payload_too_large")));
+    }
+    let peak = server.memory_kib("VmHWM:");
+    assert!(peak < 400 << 10, "{peak} KiB resident after gibibytes were sent");
+    let whole = packed(b"m,h=a v=1 1");
+    assert_eq!(send("gzip", &whole[..whole.len() - 9]).0, 400);
+    assert_eq!(server.refusal("SELECT * FROM m").0, 404, "nothing of it is stored");
+    assert_eq!(send("gzip", &[whole.clone(), packed(b"\nm,h=b v=1 2")].concat()).0, 204, "members are one body");
+    assert_eq!(send("zstd", &packed(b"m,h=c v=1 3")).0, 204, "the bytes say what they are");
+    assert_eq!(server.rows("SELECT h FROM m ORDER BY time"), json!([["a"], ["b"], ["c"]]));
+}
+
+#[test]
+fn t04_what_is_no_utf8_is_refused_by_name_and_the_table_answers() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &[]);
+    let body = b"m,h=a s=\"good\" 1000\nm,h=b s=\"\xff\xfe\" 2000\nm,h=\xc3 s=\"x\" 3000\nm,h=\xc3\xa4 s=\"\xe2\x82\xac\" 4000";
+    let reply = server.send("POST", "/api/v1/write/line-protocol", &[], body);
+    assert_eq!((reply.status, &reply.json()["lines_refused"]), (400, &json!(2)));
+    let lines = reply.json()["lines"].clone();
+    assert!(
+        (lines[0]["line"] == 2 && lines[1]["line"] == 3) && lines.to_string().matches("UTF-8").count() == 2,
+        "{lines}"
+    );
+    // columns of MessagePack whose measurement, name or value is cut in the middle of a letter
+    let text = |bytes: &[u8]| [&[0xa0 | bytes.len() as u8], bytes].concat();
+    let packed = |table: &[u8], name: &[u8], value: &[u8]| {
+        let time = [text(b"time"), vec![0x91, 0x05]].concat();
+        let column = [text(name), vec![0x91], text(value)].concat();
+        [vec![0x82], text(b"m"), text(table), text(b"columns"), vec![0x82], time, column].concat()
+    };
+    for (table, name, value) in [(&b"m\xc3"[..], &b"s"[..], &b"x"[..]), (b"m", b"s\xc3", b"x"), (b"m", b"s", b"x\xc3")]
+    {
+        let reply = server.send("POST", "/api/v1/write/msgpack", &[], &packed(table, name, value));
+        assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("invalid_body")));
+    }
+    assert_eq!(server.send("POST", "/api/v1/write/msgpack", &[], &packed(b"m", b"s", b"x")).status, 204);
+    for _ in 0..2 {
+        assert_eq!(server.rows("SELECT h, s FROM m ORDER BY time"), json!([["a", "good"], ["ä", "€"], [null, "x"]]));
+        assert_eq!(server.rows("SHOW TABLES").as_array().map(Vec::len), Some(1));
+        server.flush();
+    }
 }
 
 #[test]

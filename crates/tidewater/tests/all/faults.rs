@@ -4,11 +4,12 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::harness::{Server, columnar, eventually, folder, has_strace};
+use super::harness::{Server, columnar, eventually, files, folder, has_strace};
 
 /// Puts a file where the table's folder should be: every flush of the database fails until it goes.
 fn block_flush(server: &Server) -> PathBuf {
@@ -230,6 +231,59 @@ fn b10_t18_overload_is_503_with_retry_after_in_bounded_memory_and_nothing_is_los
         assert!(matches!(reply.status, 204 | 503));
         reply.status == 204
     });
+    assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[acknowledged + 1]]));
+}
+
+#[test]
+fn t16_storage_that_takes_half_a_minute_a_file_holds_writers_back_and_nothing_is_stuck() {
+    if !has_strace() {
+        println!("skipped: strace is not installed, so storage cannot be made slow");
+        return;
+    }
+    let dir = folder();
+    let server = Server::start(dir.path(), &["memory.budget=128MiB", "ingest.write_wait_ms=50"]);
+    server.lines("t,k=first i=0i 1");
+    server.flush();
+    let of_files = |p: &PathBuf| p.extension().is_some_and(|e| e == "parquet");
+    let file = files(&server.data()).into_iter().find(of_files).expect("a data file");
+    // the log is as fast as ever: only the folder of the files waits for its sync
+    let mut strace = Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=30s", "-o", "/dev/null", "-P"])
+        .arg(file.parent().expect("it lies in a folder"))
+        .args(["-p", &server.pid().to_string()])
+        .spawn()
+        .expect("strace starts");
+    let text = "x".repeat(256 << 10);
+    let acknowledged = AtomicI64::new(1);
+    let refused: Vec<_> = std::thread::scope(|threads| {
+        let writer = |k: i64| {
+            let (server, text, acknowledged) = (&server, &text, &acknowledged);
+            move || {
+                (0..1_000).find_map(|i| {
+                    let line = format!("t,k=k{k} i={i}i,s=\"{text}{i}\" {}", i + 2);
+                    let reply = server.send("POST", "/api/v1/write/line-protocol", &[], line.as_bytes());
+                    acknowledged.fetch_add(i64::from(reply.status == 204), Ordering::Relaxed);
+                    (reply.status != 204).then_some(reply)
+                })
+            }
+        };
+        let writers: Vec<_> = (0..4).map(|k| threads.spawn(writer(k))).collect();
+        writers.into_iter().filter_map(|w| w.join().expect("a writer ends")).collect()
+    });
+    assert!(!refused.is_empty(), "the budget ends before four thousand requests of 256 KiB");
+    for reply in refused {
+        assert_eq!(reply.status, 503, "{}", String::from_utf8_lossy(&reply.body));
+        assert!(reply.header("retry-after").parse::<u32>().is_ok_and(|s| s >= 1));
+    }
+    let acknowledged = acknowledged.into_inner();
+    assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[acknowledged]]), "reads go on");
+    assert_eq!(server.get("/health").status, 200);
+    let _ = Command::new("kill").args(["-INT", &strace.id().to_string()]).status();
+    let _ = strace.wait();
+    eventually("room brings writes back", || {
+        server.send("POST", "/api/v1/write/line-protocol", &[], b"t,k=last i=0i 1").status == 204
+    });
+    server.flush();
     assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[acknowledged + 1]]));
 }
 

@@ -121,6 +121,107 @@ fn t32_pruning_never_changes_an_answer() {
 }
 
 #[test]
+fn t31_words_of_sql_in_odd_places_mean_what_they_say() {
+    let long = "n".repeat(200);
+    let lines = [
+        "t,host=a uptime=1i,event_time=2i,load=3i,set=4i,copy=5i,from=6i 1700000000000000000",
+        "t,host=x\\ FROM\\ y\\ WHERE\\ time\\ >\\ 1; uptime=10i 1700000000000000000",
+        "my-table,where=b v=1i 1700000000000000000",
+        &format!("{long} v=2i 1700000000000000000"),
+        "q v=3i 1700000000000000000",
+    ];
+    hot_flushed_restarted(&lines.join("\n"), |server| {
+        let one = |sql: &str, wanted: Value| assert_eq!(server.rows(sql), json!([[wanted]]), "{sql}");
+        one("SELECT uptime\nFROM t\nWHERE\n  host\n=\n'a'", json!(1));
+        one(
+            "SELECT uptime /* FROM x WHERE host = 'b' */ FROM t -- WHERE time > now()\nWHERE host = 'a' -- ;",
+            json!(1),
+        );
+        one(
+            "SELECT 'FROM x WHERE time > 1; SELECT 2' FROM t WHERE host = 'a'",
+            json!("FROM x WHERE time > 1; SELECT 2"),
+        );
+        one("SELECT uptime FROM t WHERE host = 'x FROM y WHERE time > 1;'", json!(10));
+        one("SELECT uptime FROM t WHERE host LIKE '%WHERE time >%;'", json!(10));
+        let row = "SELECT uptime, event_time, load, set, copy, \"from\" FROM t WHERE uptime < 2 AND event_time > 1 AND load = 3";
+        assert_eq!(server.rows(row), json!([[1, 2, 3, 4, 5, 6]]));
+        one("SELECT v FROM \"my-table\" WHERE \"where\" = 'b'", json!(1));
+        one("SELECT v FROM default.\"my-table\"", json!(1));
+        one(&format!("SELECT v FROM {long}"), json!(2));
+        one("SELECT x.v FROM q x", json!(3));
+        one("SELECT v value FROM q AS x WHERE x.v = 3", json!(3));
+        one("SELECT EXTRACT(YEAR FROM time) FROM q WHERE EXTRACT(YEAR FROM time) = 2023", json!(2023));
+        one(
+            "SELECT count(*) FROM q WHERE EXTRACT(MONTH FROM time) = EXTRACT(MONTH FROM TIMESTAMP '2020-11-01')",
+            json!(1),
+        );
+    });
+}
+
+#[test]
+fn t34_outer_rows_of_every_join_are_there() {
+    hot_flushed_restarted("l,k=a x=1i 1000\nl,k=b x=2i 2000\nr,k=b y=20i 1000\nr,k=c y=30i 3000", |server| {
+        for (join, wanted) in [
+            ("l LEFT JOIN r ON l.k = r.k", json!([[1, null], [2, 20]])),
+            ("l RIGHT JOIN r ON l.k = r.k", json!([[2, 20], [null, 30]])),
+            ("l FULL JOIN r ON l.k = r.k", json!([[1, null], [2, 20], [null, 30]])),
+            ("(SELECT k, x FROM l) NATURAL LEFT JOIN (SELECT k, y FROM r)", json!([[1, null], [2, 20]])),
+            ("l FULL JOIN r USING (k)", json!([[1, null], [2, 20], [null, 30]])),
+            ("l ASOF LEFT JOIN r ON l.k = r.k AND l.time >= r.time", json!([[1, null], [2, 20]])),
+            ("l ASOF JOIN r ON l.k = r.k AND l.time >= r.time", json!([[2, 20]])),
+        ] {
+            assert_eq!(server.rows(&format!("SELECT x, y FROM {join} ORDER BY x, y")), wanted, "{join}");
+        }
+    });
+}
+
+#[test]
+fn t41_all_of_time_and_long_lists_are_answered_in_bounded_memory() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["memory.budget=256MiB"]);
+    let lines: Vec<String> =
+        (0..20_000).map(|i| format!("t,host=h{} v={i}i {}", i % 100, 1_700_000_000_000_000_000_i64 + i)).collect();
+    server.lines(&lines.join("\n"));
+    let all = |server: &Server| {
+        for condition in [
+            "time BETWEEN '0001-01-01' AND '9999-12-31'",
+            "time >= '0001-01-01T00:00:00Z' AND time < '9999-12-31T23:59:59.999999Z'",
+            "time > TIMESTAMP '0001-01-01' AND time < TIMESTAMPTZ '9999-12-31 23:59:59+00'",
+            "time > DATE '0001-01-01' AND time < DATE '9999-12-31'",
+            "time NOT IN ('0001-01-01', '9999-12-31')",
+            "'0001-01-01' < time",
+            "time IS DISTINCT FROM '9999-12-31'",
+        ] {
+            let rows = server.rows(&format!("SELECT count(*) FROM t WHERE {condition}"));
+            assert_eq!(rows, json!([[20_000]]), "{condition}");
+        }
+        let days = server.rows("SELECT date_diff('day', TIMESTAMP '0001-01-01', TIMESTAMP '9999-12-31')");
+        assert_eq!(days, json!([[3_652_058]]));
+    };
+    all(&server);
+    server.flush();
+    all(&server);
+    // what would be as many rows as there are seconds is refused
+    let every = "SELECT time_bucket_gapfill(INTERVAL '1 second', time) AS b, count(*) FROM t WHERE time BETWEEN '0001-01-01' AND '9999-12-31' GROUP BY b";
+    let (status, code, error) = server.refusal(every);
+    assert!(status == 400 && code == "invalid_query" && error.contains("1000000"), "{code}: {error}");
+    let (status, _, error) = server.refusal("SELECT * FROM t WHERE time > 'yesterday'");
+    assert!(status == 400 && error.contains("yesterday"), "{error}");
+    for n in [1_000, 100_000] {
+        let numbers: Vec<String> = (0..n).map(|i| (i * 2).to_string()).collect();
+        let count = server.rows(&format!("SELECT count(*) FROM t WHERE v IN ({})", numbers.join(",")));
+        assert_eq!(count, json!([[n.min(10_000)]]));
+        let hosts: Vec<String> = (0..n).map(|i| format!("'h{}'", i + 50)).collect();
+        let count = server.rows(&format!("SELECT count(*) FROM t WHERE host IN ({})", hosts.join(",")));
+        assert_eq!(count, json!([[10_000]]));
+    }
+    let peak = server.memory_kib("VmHWM:");
+    assert!(peak < 512 << 10, "{peak} KiB resident with a budget of 256 MiB");
+    let endless = format!("SELECT count(*) FROM t WHERE v IN ({})", "1,".repeat(3 << 20));
+    assert_eq!(server.query_with(&endless, &[]).status, 413);
+}
+
+#[test]
 fn count_and_bounds_of_time_read_no_row() {
     let dir = folder();
     let server = Server::start(dir.path(), &[]);

@@ -4,6 +4,9 @@ import gzip
 import io
 import json
 import math
+import os
+import pathlib
+import subprocess
 import sys
 import tempfile
 import urllib.error
@@ -124,6 +127,28 @@ batches = list(reader)
 assert [b.num_rows for b in batches] == [0] and batches[0].schema.names == ["time", "host", "i"], batches
 empty = pyarrow.parquet.read_table(io.BytesIO(send("/api/v1/query", {"sql": none, "format": "parquet"})[1]))
 assert empty.num_rows == 0 and empty.schema.names == ["time", "host", "i"]
+
+# a reader of two years ago, which the environment keeps beside its own (`older.txt`)
+older = """
+import json, pathlib, sys
+import pyarrow, pyarrow.parquet
+folder = pathlib.Path(sys.argv[1])
+read = lambda name: pyarrow.ipc.open_stream((folder / name).read_bytes()).read_all()
+tables = [read("rows"), read("none"), pyarrow.parquet.read_table(folder / "parquet")]
+told = [[t.num_rows, [str(f.type) for f in t.schema], t.column("i").to_pylist()[-3:]] for t in tables]
+print(json.dumps([pyarrow.__version__, *told]))
+"""
+with tempfile.TemporaryDirectory() as folder:
+    bodies = {"rows": ("arrow", sql), "none": ("arrow", none), "parquet": ("parquet", sql)}
+    for name, (form, statement) in bodies.items():
+        pathlib.Path(folder, name).write_bytes(send("/api/v1/query", {"sql": statement, "format": form})[1])
+    env = {**os.environ, "PYTHONPATH": os.path.join(sys.prefix, "older")}
+    read = subprocess.run([sys.executable, "-c", older, folder], env=env, check=True, capture_output=True, text=True)
+version, *read = json.loads(read.stdout)
+assert version == "18.0.0" != pyarrow.__version__, version
+types = ["timestamp[us, tz=UTC]", "string", "int64", "uint64", "double", "bool", "string"]
+last = [2997, 2998, 2999]
+assert read == [[total, types, last], [0, types[:3], []], [total, types, last]], read
 
 # bodies are compressed for those that say so, and only for them
 plain = send("/api/v1/query", {"sql": sql})

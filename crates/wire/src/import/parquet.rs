@@ -3,6 +3,8 @@
 //! Integers become 64-bit ones (unsigned ones stay so), decimals and floats 64-bit floats, text, binary and dates text,
 //! other times microseconds since 1970; lists, structs and maps have no place in a measurement.
 
+mod sound;
+
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use model::intern::Interner;
 use model::{Batch, BatchColumn, Role, fold};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
+use self::sound::SoundFile;
 use super::{ImportError, PIECE_ROWS, TimeFormat, cell};
 
 /// How a file is read.
@@ -52,7 +55,8 @@ impl Pieces {
     /// It is no Parquet file, has no column of times, a column twice, or one of a type that has no place.
     pub fn open(file: File, options: Options, table: &str) -> Result<Self, ImportError> {
         let broken = |e: parquet::errors::ParquetError| ImportError::File(format!("the file is no Parquet: {e}"));
-        let builder = decode(|| ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken))?;
+        let open = || SoundFile::new(file).and_then(ParquetRecordBatchReaderBuilder::try_new);
+        let builder = decode(|| open().map_err(broken))?;
         let (schema, rows) = (Arc::clone(builder.schema()), builder.metadata().file_metadata().num_rows());
         let is = |name: &str, wanted: &str| fold(name) == fold(wanted);
         let find = |wanted: &str| schema.fields().iter().position(|f| is(f.name(), wanted));
@@ -298,6 +302,19 @@ mod tests {
         let error = pieces.find_map(Result::err).unwrap().to_string();
         assert!(error.contains("damaged"), "{error}");
         assert!(pieces.next().is_none(), "its reader is not asked again");
+
+        let bytes = include_bytes!("../../../../fuzz/seeds/parquet/elements-behind-the-end");
+        let mut input = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut input, bytes).unwrap();
+        let error = Pieces::open(input, options("time"), "t").unwrap_err().to_string();
+        assert!(error.contains("contradicts itself"), "{error}");
+
+        // the header of the first page, behind the magic bytes, begins with a list of 2^31 - 1 floats
+        let mut input = file(vec![("time", Arc::new(Int64Array::from_iter_values(0..100)))]);
+        input.seek(std::io::SeekFrom::Start(4)).unwrap();
+        std::io::Write::write_all(&mut input, b"\x19\xf7\xff\xff\xff\xff\x07").unwrap();
+        let error = Pieces::open(input, options("time"), "t").unwrap().find_map(Result::err).unwrap().to_string();
+        assert!(error.contains("the header at byte 4 contradicts itself: 2147483647 elements"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,3 @@
-use std::borrow::Cow;
-
 use model::limits;
 
 use crate::DecodeError;
@@ -127,12 +125,18 @@ impl<'a> Reader<'a> {
         Ok(n)
     }
 
-    /// A string; invalid UTF-8 is replaced by U+FFFD.
-    pub fn text(&mut self) -> Result<Cow<'a, str>, DecodeError> {
+    pub fn text(&mut self) -> Result<&'a str, DecodeError> {
         match self.peek()? {
-            Token::Str => self.string_bytes().map(String::from_utf8_lossy),
+            Token::Str => self.string(),
             other => Err(self.error(format!("a string was expected, not {}", other.as_str()))),
         }
+    }
+
+    #[inline]
+    fn string(&mut self) -> Result<&'a str, DecodeError> {
+        let bytes = self.string_bytes()?;
+        // replaced bytes would make one name of two
+        std::str::from_utf8(bytes).map_err(|_| self.error("a string is not UTF-8"))
     }
 
     #[inline]
@@ -152,11 +156,7 @@ impl<'a> Reader<'a> {
     pub fn value(&mut self) -> Result<Option<Value<'a>>, DecodeError> {
         let marker = *self.body.get(self.at).ok_or_else(|| self.end())?;
         if matches!(marker, 0xa0..=0xbf | 0xd9..=0xdb) {
-            let bytes = self.string_bytes()?;
-            return match std::str::from_utf8(bytes) {
-                Ok(text) => Ok(Some(Value::Str(text))),
-                Err(_) => Err(self.error("a string value is not UTF-8")),
-            };
+            return self.string().map(|text| Some(Value::Str(text)));
         }
         self.at += 1;
         Ok(Some(match marker {
