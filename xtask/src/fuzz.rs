@@ -11,8 +11,8 @@ use crate::{cargo, root, target};
 
 pub const DECODERS: [&str; 9] =
     ["msgpack", "line_protocol", "tle", "csv", "parquet", "inflate", "record", "params", "schedule"];
-/// Those that need the query engine.
-pub const OF_QUERY: [&str; 2] = ["sql", "condition"];
+/// Those of SQL.
+pub const OF_SQL: [&str; 2] = ["sql", "condition"];
 /// What cargo-fuzz hands to rustc: coverage by blocks and comparisons, and the address sanitizer.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -38,7 +38,7 @@ pub fn run(options: &Options) -> Result<Vec<String>> {
     let toolchains = Command::new("rustup").args(["toolchain", "list"]).output().context("rustup is needed")?;
     let has_nightly = String::from_utf8_lossy(&toolchains.stdout).lines().any(|line| line.starts_with("nightly"));
     ensure!(has_nightly, "libFuzzer needs a nightly toolchain: rustup toolchain install nightly");
-    let known = [&DECODERS[..], &OF_QUERY].concat();
+    let known = [&DECODERS[..], &OF_SQL].concat();
     let wanted: Vec<&str> = match options.targets.as_slice() {
         [] => known.clone(),
         named => named.iter().map(String::as_str).collect(),
@@ -105,9 +105,6 @@ fn build(name: &str, place: &std::path::Path) -> Result<PathBuf> {
         "--bin",
         name,
     ]);
-    if OF_QUERY.contains(&name) {
-        command.args(["--features", "sql"]);
-    }
     // the cargo that runs this program names its own toolchain
     for variable in ["RUSTUP_TOOLCHAIN", "RUSTC", "RUSTDOC", "CARGO"] {
         command.env_remove(variable);

@@ -161,7 +161,7 @@ const ROWS: [Row; 20] = [
         name: "fuzz",
         promise: "No bytes from outside make the server panic, read what is not theirs or take memory without bound.",
         tried: "libFuzzer with the address sanitizer on every decoder, the syntax door and the parameters.",
-        goal: "5 000 000 executions of each target (1 000 000 of the two behind the query engine), 0 findings",
+        goal: "5 000 000 executions of each target (1 000 000 of the two of SQL), 0 findings",
         full: 5_000_000,
         unit: "executions of each target",
         by: &[By::Fuzz],
@@ -224,8 +224,8 @@ const ROWS: [Row; 20] = [
 
 /// What one target may take.
 const FUZZ_SECONDS: u64 = 7_200;
-/// One in so many executions of the others is what a target behind the query engine gets.
-const QUERY_SHARE: u64 = 5;
+/// One in so many executions of the others is what a target of SQL gets.
+const SQL_SHARE: u64 = 5;
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -339,7 +339,7 @@ fn try_by(row: &Row, by: &By, amount: u64, options: &Options) -> Result<Vec<Stri
                 let targets = targets.iter().map(|&target| target.to_owned()).collect();
                 fuzz::run(&fuzz::Options { targets, runs, seconds: FUZZ_SECONDS, seed: options.seed as u32 })
             };
-            [fuzz(&fuzz::DECODERS, amount)?, fuzz(&fuzz::OF_QUERY, amount.div_ceil(QUERY_SHARE))?].concat()
+            [fuzz(&fuzz::DECODERS, amount)?, fuzz(&fuzz::OF_SQL, amount.div_ceil(SQL_SHARE))?].concat()
         }
     })
 }

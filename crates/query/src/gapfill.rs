@@ -29,7 +29,8 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use model::limits;
 
 use crate::Error;
-use crate::functions::{GAPFILL, Steps, timestamp};
+use crate::functions::{Steps, timestamp};
+use crate::syntax::GAPFILL;
 
 /// The rows that are added.
 mod exec;

@@ -16,6 +16,8 @@ pub mod continuous;
 mod distinct;
 /// The engine: runtime, memory, one session a query.
 pub mod engine;
+/// Failures of the engine, as ours.
+mod failure;
 /// Conditions over one table: which rows a delete means.
 mod filter;
 /// Functions whose meaning is DuckDB's.

@@ -35,6 +35,7 @@ mod relations;
 mod selection;
 
 pub use bind::Params;
+pub use gaps::GAPFILL;
 pub(crate) use lateral::inline_alias;
 pub use selection::Selection;
 

@@ -1,11 +1,11 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::{HeaderValue, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -13,7 +13,9 @@ use model::{Code, limits};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 use crate::auth::{Peer, network};
 use crate::error::ApiError;
@@ -158,6 +160,43 @@ pub async fn serve(listener: TcpListener, state: Shared, stop: impl Future<Outpu
     }
 }
 
+/// What the threads of connections answer themselves, however much there is to do.
+const QUICK: [&str; 3] = ["/health", "/ready", "/ping"];
+/// Requests at a time, for each of these threads, up to which they answer all of them: another thread costs more than a
+/// small request does. While there are more, what comes goes to the threads of requests, and connections wait for none.
+pub const AT_ONCE: usize = 32;
+
+/// Requests that are being answered.
+#[derive(Debug, Default)]
+pub struct Answering(AtomicUsize);
+
+/// One of them, while it lives.
+struct Turn<'a>(&'a AtomicUsize);
+
+impl Answering {
+    /// One more, and how many there were before.
+    fn begin(&self) -> (Turn<'_>, usize) {
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        (Turn(&self.0), before)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn elsewhere(work: &Handle, answer: impl Future<Output = Response> + Send + 'static) -> Response {
+    // dropped with its connection, it ends
+    let mut task = JoinSet::new();
+    task.spawn_on(answer, work);
+    match task.join_next().await {
+        Some(Ok(response)) => response,
+        _ => ApiError::new(Code::Internal, "the work on the request ended").into_response(),
+    }
+}
+
 /// Agrees on keys where the server speaks TLS, then serves the connection.
 async fn greet(stream: TcpStream, peer: SocketAddr, seat: Seat, app: App, watcher: Watcher) {
     let state = Arc::clone(&seat.state);
@@ -185,7 +224,7 @@ where
         let mut request = routes::normalised(request);
         request.extensions_mut().insert(Peer(peer));
         let refused = refusal(&state, &request, full);
-        let app = app.clone();
+        let (app, state) = (app.clone(), Arc::clone(&state));
         async move {
             let response = match refused {
                 Some(error) => {
@@ -193,7 +232,13 @@ where
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                     response
                 }
-                None => app.answer(request).await,
+                None => {
+                    let (_turn, before) = state.answering.begin();
+                    let is_here = before < state.at_once || QUICK.contains(&request.uri().path());
+                    // large, and moved to another thread perhaps
+                    let answer = Box::pin(app.answer(request));
+                    if is_here { answer.await } else { elsewhere(&state.work, answer).await }
+                }
             };
             Ok::<_, std::convert::Infallible>(response.map(|body| in_flight.until_sent(body)))
         }

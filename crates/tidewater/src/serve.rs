@@ -50,7 +50,9 @@ pub struct Running {
     pub url: String,
     pub token: Option<String>,
     state: Arc<State>,
+    /// The threads of connections, and those of requests.
     runtime: tokio::runtime::Runtime,
+    work: tokio::runtime::Runtime,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -160,11 +162,11 @@ pub fn start(settings: &Settings, start: Start) -> Result<Running> {
     let governance =
         Governance::open(&root(settings).join("server.sqlite"), now_us).context("cannot open the limits")?;
     let address = (config.host, config.port);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(or_cores("server.threads", 1))
-        .thread_name("net")
-        .enable_all()
-        .build()?;
+    let threads = or_cores("server.threads", 1);
+    let named = |name: &str| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build()
+    };
+    let (runtime, work) = (named("net")?, named("work")?);
     let listener = timed("http", || {
         runtime
             .block_on(TcpListener::bind(address))
@@ -193,6 +195,9 @@ pub fn start(settings: &Settings, start: Start) -> Result<Running> {
         backups: Backups::new(settings.text("backup.local_path").into(), settings.flag("backup.enabled")),
         tls,
         seats: Default::default(),
+        work: work.handle().clone(),
+        at_once: server::AT_ONCE * threads,
+        answering: Default::default(),
         logs: start.logging.map(|l| l.recent).unwrap_or_default(),
         started_us,
         counters: Default::default(),
@@ -234,7 +239,7 @@ pub fn start(settings: &Settings, start: Start) -> Result<Running> {
         let _ = stopped.await;
     }));
     tracing::info!(url, version = env!("CARGO_PKG_VERSION"), "ready");
-    Ok(Running { url, token, state, runtime, stop: Some(stop), accepting })
+    Ok(Running { url, token, state, runtime, work, stop: Some(stop), accepting })
 }
 
 /// Writes who came last, what was done and what was used.
@@ -363,6 +368,7 @@ impl Running {
         }
         let _ = self.runtime.block_on(&mut self.accepting);
         self.runtime.shutdown_timeout(Duration::from_secs(5));
+        self.work.shutdown_timeout(Duration::from_secs(5));
         self.state.supervisor.stop();
         if let Err(error) = save(&self.state, self.state.clock.now_us()) {
             tracing::warn!(%error, "the last entries of the audit log and of usage are lost");

@@ -165,7 +165,7 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Integer { min: 0, max: 1_024 },
         default: "0",
         live: false,
-        doc: "network threads; 0 is one a core",
+        doc: "threads of connections, and as many of requests; 0 is one a core",
     },
     Setting {
         key: "storage.local_path",

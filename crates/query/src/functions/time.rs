@@ -14,6 +14,8 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
+use crate::syntax::GAPFILL;
+
 pub(super) const SECOND: i64 = 1_000_000;
 pub(super) const DAY: i64 = 86_400 * SECOND;
 /// 2000-01-03, a Monday: DuckDB's origin for buckets narrower than a month.
@@ -293,9 +295,6 @@ impl Steps {
         u64::try_from(wide).unwrap_or(u64::MAX)
     }
 }
-
-/// The name of the function whose buckets are filled.
-pub const GAPFILL: &str = "time_bucket_gapfill";
 
 /// `time_bucket(width, time [, offset interval | origin time])`, and `time_bucket_gapfill(width, time [, start,
 /// finish])`, which is the same of each row: a [`crate::gapfill`] adds the rows.

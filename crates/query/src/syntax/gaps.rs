@@ -8,7 +8,9 @@ use std::ops::ControlFlow;
 
 use super::{arguments, call, macros};
 use crate::Error;
-use crate::functions::GAPFILL;
+
+/// The name of the function whose buckets are filled.
+pub const GAPFILL: &str = "time_bucket_gapfill";
 
 /// Names of the functions.
 pub(super) const FILLERS: [&str; 2] = ["locf", "interpolate"];

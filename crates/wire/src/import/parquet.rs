@@ -309,10 +309,10 @@ mod tests {
         let error = Pieces::open(input, options("time"), "t").unwrap_err().to_string();
         assert!(error.contains("contradicts itself"), "{error}");
 
-        // the header of the first page, behind the magic bytes, begins with a list of 2^31 - 1 floats
+        // the header of the first page, behind the magic bytes, begins with field 15, a list of 2^31 - 1 floats
         let mut input = file(vec![("time", Arc::new(Int64Array::from_iter_values(0..100)))]);
         input.seek(std::io::SeekFrom::Start(4)).unwrap();
-        std::io::Write::write_all(&mut input, b"\x19\xf7\xff\xff\xff\xff\x07").unwrap();
+        std::io::Write::write_all(&mut input, b"\xf9\xf7\xff\xff\xff\xff\x07").unwrap();
         let error = Pieces::open(input, options("time"), "t").unwrap().find_map(Result::err).unwrap().to_string();
         assert!(error.contains("the header at byte 4 contradicts itself: 2147483647 elements"), "{error}");
     }

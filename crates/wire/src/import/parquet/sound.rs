@@ -1,7 +1,8 @@
 //! Files whose lengths and counts are compared with the bytes that there are, before the decoder believes them.
 //!
 //! Headers of Parquet are structs of Thrift's compact protocol. The decoder skips what it does not know as often as a
-//! list says, also behind the end of the file and where elements take no bytes: a few bytes would keep it for hours.
+//! list says, also behind the end of the file and where elements take no bytes, and takes a field for what it should be
+//! whatever it says it is: a few bytes would keep it for hours.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -41,7 +42,7 @@ impl SoundFile {
             let bytes = u32::from_le_bytes([last[0], last[1], last[2], last[3]]);
             // whatever else is wrong with a file is the decoder's to say
             if let Some(start) = end.checked_sub(bytes.into()).filter(|_| last.ends_with(b"PAR1")) {
-                walk(at(&file, start)?, bytes.into()).map_err(|e| lies(start, &e))?;
+                walk(at(&file, start)?, bytes.into(), &ANY).map_err(|e| lies(start, &e))?;
             }
         }
         Ok(Self(file))
@@ -54,16 +55,28 @@ impl Length for SoundFile {
     }
 }
 
+/// Bytes of which there are more: where they end is an error.
+pub struct Endless(BufReader<File>);
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 if !buffer.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => Ok(read),
+        }
+    }
+}
+
 impl ChunkReader for SoundFile {
-    type T = BufReader<File>;
+    type T = Endless;
 
     /// The decoder asks for the header of a page, and for the last bytes of the file.
     fn get_read(&self, start: u64) -> Result<Self::T> {
         let left = self.len().saturating_sub(start);
         if left > END_BYTES {
-            walk(at(&self.0, start)?, left).map_err(|e| lies(start, &e))?;
+            walk(at(&self.0, start)?, left, &PAGE).map_err(|e| lies(start, &e))?;
         }
-        Ok(at(&self.0, start)?)
+        Ok(Endless(at(&self.0, start)?))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
@@ -74,16 +87,68 @@ impl ChunkReader for SoundFile {
     }
 }
 
+/// Types of Thrift's compact protocol, see <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
+const TRUE: u8 = 1;
+const FALSE: u8 = 2;
+const BYTE: u8 = 3;
+const I16: u8 = 4;
+const I32: u8 = 5;
+const I64: u8 = 6;
+const DOUBLE: u8 = 7;
+const BINARY: u8 = 8;
+const LIST: u8 = 9;
+const SET: u8 = 10;
+const MAP: u8 = 11;
+const STRUCT: u8 = 12;
+const UUID: u8 = 13;
+
+/// Fields by number: what they are, and of a struct its fields.
+struct Fields(&'static [(u64, u8, &'static Fields)]);
+
+/// What is said of no field.
+static ANY: Fields = Fields(&[]);
+/// Headers of pages, see <https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>.
+static PAGE: Fields = Fields(&[
+    (1, I32, &ANY),
+    (2, I32, &ANY),
+    (3, I32, &ANY),
+    (4, I32, &ANY),
+    (5, STRUCT, &DATA_PAGE),
+    (6, STRUCT, &ANY),
+    (7, STRUCT, &DICTIONARY_PAGE),
+    (8, STRUCT, &DATA_PAGE_V2),
+]);
+static DATA_PAGE: Fields =
+    Fields(&[(1, I32, &ANY), (2, I32, &ANY), (3, I32, &ANY), (4, I32, &ANY), (5, STRUCT, &STATISTICS)]);
+static DICTIONARY_PAGE: Fields = Fields(&[(1, I32, &ANY), (2, I32, &ANY), (3, TRUE, &ANY)]);
+static DATA_PAGE_V2: Fields = Fields(&[
+    (1, I32, &ANY),
+    (2, I32, &ANY),
+    (3, I32, &ANY),
+    (4, I32, &ANY),
+    (5, I32, &ANY),
+    (6, I32, &ANY),
+    (7, TRUE, &ANY),
+    (8, STRUCT, &STATISTICS),
+]);
+static STATISTICS: Fields = Fields(&[
+    (1, BINARY, &ANY),
+    (2, BINARY, &ANY),
+    (3, I64, &ANY),
+    (4, I64, &ANY),
+    (5, BINARY, &ANY),
+    (6, BINARY, &ANY),
+    (7, TRUE, &ANY),
+    (8, TRUE, &ANY),
+]);
+
 /// Walks one struct, which has at most `left` bytes.
 ///
 /// # Errors
-/// It has more than that, or what no header of Parquet has.
-fn walk(input: impl Read, left: u64) -> io::Result<()> {
-    Walk { input, left }.value(STRUCT, DEPTH)
+/// It has more than that, a field that is not what it should be, or what no header of Parquet has.
+fn walk(input: impl Read, left: u64, fields: &Fields) -> io::Result<()> {
+    Walk { input, left }.value(STRUCT, fields, DEPTH)
 }
-
-/// See <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
-const STRUCT: u8 = 12;
 
 struct Walk<R> {
     input: R,
@@ -91,37 +156,51 @@ struct Walk<R> {
 }
 
 impl<R: Read> Walk<R> {
-    fn value(&mut self, kind: u8, depth: u8) -> io::Result<()> {
+    fn value(&mut self, kind: u8, fields: &Fields, depth: u8) -> io::Result<()> {
         let depth = depth.checked_sub(1).ok_or_else(|| io::Error::other("it is nested too deeply"))?;
         match kind {
             // the kind is the value
-            1 | 2 => Ok(()),
-            3 => self.skip(1),
-            4..=6 => self.varint().map(|_| ()),
-            7 => self.skip(8),
-            8 => self.varint().and_then(|bytes| self.skip(bytes)),
-            9 | 10 => {
+            TRUE | FALSE => Ok(()),
+            BYTE => self.skip(1),
+            I16 | I32 | I64 => self.varint().map(|_| ()),
+            DOUBLE => self.skip(8),
+            BINARY => self.varint().and_then(|bytes| self.skip(bytes)),
+            LIST | SET => {
                 let head = self.byte()?;
                 let count = if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) };
                 self.elements(count, &[head & 15], depth)
             }
-            11 => {
+            MAP => {
                 let count = self.varint()?;
                 let kinds = if count == 0 { 0 } else { self.byte()? };
                 self.elements(count, &[kinds >> 4, kinds & 15], depth)
             }
-            STRUCT => loop {
-                let head = self.byte()?;
-                if head & 15 == 0 {
-                    return Ok(());
-                }
-                if head >> 4 == 0 {
-                    self.varint()?; // the number of the field
-                }
-                self.value(head & 15, depth)?;
-            },
-            13 => self.skip(16),
+            STRUCT => self.fields(fields, depth),
+            UUID => self.skip(16),
             kind => Err(io::Error::other(format!("there is no type {kind}"))),
+        }
+    }
+
+    fn fields(&mut self, known: &Fields, depth: u8) -> io::Result<()> {
+        let mut number = 0;
+        loop {
+            let head = self.byte()?;
+            let kind = head & 15;
+            if kind == 0 {
+                return Ok(());
+            }
+            number = match u64::from(head >> 4) {
+                // zigzag: the numbers of Parquet's fields are positive
+                0 => self.varint()? >> 1,
+                more => number + more,
+            };
+            let field = known.0.iter().find(|(known, ..)| *known == number);
+            if let Some((_, right, _)) = field
+                && *right != if kind == FALSE { TRUE } else { kind }
+            {
+                return Err(io::Error::other(format!("field {number} has type {kind}, not {right}")));
+            }
+            self.value(kind, field.map_or(&ANY, |(.., inner)| inner), depth)?;
         }
     }
 
@@ -131,11 +210,11 @@ impl<R: Read> Walk<R> {
         }
         for _ in 0..count {
             for kind in kinds {
-                if matches!(kind, 1 | 2) {
+                if matches!(*kind, TRUE | FALSE) {
                     // the decoder takes them for elements of no bytes
                     return Err(io::Error::other("a list of booleans"));
                 }
-                self.value(*kind, depth)?;
+                self.value(*kind, &ANY, depth)?;
             }
         }
         Ok(())
@@ -175,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_would_be_believed_is_compared_with_what_is_there() {
-        let walked = |bytes: &[u8]| walk(bytes, bytes.len() as u64).map_err(|e| e.to_string());
+        let walked = |bytes: &[u8]| walk(bytes, bytes.len() as u64, &ANY).map_err(|e| e.to_string());
         // field 1: an integer; 2: a list of three bytes; 3: a map of text to a struct; 4: true
         assert_eq!(walked(b"\x15\x02\x19\x33abc\x1b\x01\x8c\x01k\x00\x11\x00"), Ok(()));
         for (bytes, says) in [
@@ -191,6 +270,13 @@ mod tests {
         ] {
             let error = walked(bytes).unwrap_err();
             assert!(error.contains(says), "{bytes:?}: {error}");
+        }
+        // field 5 is a struct whose first field is a number; 7 has a boolean as its third
+        let page = |bytes: &[u8]| walk(bytes, bytes.len() as u64, &PAGE).map_err(|e| e.to_string());
+        assert_eq!(page(b"\x15\x00\x4c\x15\x02\x00\x2c\x32\x00\x00"), Ok(()));
+        for bytes in [&b"\x18\x00\x00"[..], b"\x5c\x18\x00\x00\x00", b"\x7c\x35\x02\x00\x00", b"\x05\x0a\x02\x00"] {
+            let error = page(bytes).unwrap_err();
+            assert!(error.contains("has type"), "{bytes:?}: {error}");
         }
     }
 }
