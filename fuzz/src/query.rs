@@ -1,7 +1,7 @@
 //! The syntax door, the guard and the names of the query crate: its own sources, without the engine behind them, whose
 //! build with a sanitizer takes hours.
 
-#[allow(dead_code, reason = "the engine uses the rest")]
+#[allow(dead_code, unused_imports, reason = "the engine uses the rest")]
 #[path = "../../crates/query/src"]
 mod sources {
     pub mod error;

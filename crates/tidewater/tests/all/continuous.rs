@@ -5,7 +5,12 @@ use serde_json::{Value, json};
 use crate::harness::{DEADLINE, Reply, Server, eventually, folder};
 
 const ROUTE: &str = "/api/v1/continuous_queries";
-const BY_HAND: [&str; 3] = ["continuous_queries.enabled=false", "compaction.enabled=false", "retention.enabled=false"];
+const BY_HAND: [&str; 4] = [
+    "continuous_queries.enabled=false",
+    "compaction.enabled=false",
+    "retention.enabled=false",
+    "server.sync_wait_ms=300000",
+];
 /// 2023-11-14T22:00:00Z
 const T: i64 = 1_699_999_200;
 const SUMS: &str = "SELECT time_bucket(INTERVAL '1 minute', time) AS time, host, sum(v) AS total, count(*) AS n \
