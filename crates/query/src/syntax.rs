@@ -267,7 +267,29 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Error> {
         return Err(Error::TooLong { got: text.len() });
     }
     let tokens = Tokenizer::new(&DuckDbDialect {}, text).tokenize_with_location();
-    Ok(respell(one_statement(tokens.map_err(|e| Error::Syntax(e.to_string()))?)?))
+    let tokens = tokens.map_err(|e| Error::Syntax(e.to_string()))?;
+    check_names(&tokens)?;
+    Ok(respell(one_statement(tokens)?))
+}
+
+/// Points of a name, as in `database.table.column.field`.
+const NAME_POINTS: usize = 8;
+
+/// The parser tries each part of a name in two ways: its time doubles with each.
+fn check_names(tokens: &[TokenWithSpan]) -> Result<(), Error> {
+    let (mut points, mut is_after_point) = (0, false);
+    for token in tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))) {
+        match (&token.token, is_after_point) {
+            (Token::Period, _) => points += 1,
+            (_, true) => {}
+            (_, false) => points = 0,
+        }
+        is_after_point = token.token == Token::Period;
+        if points > NAME_POINTS {
+            return Err(Error::Syntax(format!("a name has more than {NAME_POINTS} points at {}", place(token))));
+        }
+    }
+    Ok(())
 }
 
 /// Parses with `parse`, which must leave nothing over.
