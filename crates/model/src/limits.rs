@@ -32,6 +32,8 @@ pub const DICTIONARY_JUDGED_ROWS: usize = 65_536;
 pub const RESOLVE_ATTEMPTS: usize = 8;
 /// One log segment.
 pub const LOG_SEGMENT_BYTES: u64 = 64 << 20;
+/// Free space with which a commit of the catalog begins: its log of changes grows to about so much.
+pub const COMMIT_BYTES: u64 = 4 << 20;
 /// Bytes one group commit gathers: a sync costs the same up to about this size.
 pub const LOG_GROUP_BYTES: usize = 8 << 20;
 /// Requests one group commit gathers.
@@ -56,6 +58,9 @@ pub const SNAPSHOTS: usize = 2_000;
 pub const SQL_BYTES: usize = 1 << 20;
 /// Nesting of SQL expressions and queries.
 pub const SQL_DEPTH: usize = 50;
+/// Expressions that the parser of SQL begins to read at most: so many, and so many for each token.
+pub const SQL_TRIES: usize = 1_000;
+pub const SQL_TRIES_A_TOKEN: usize = 64;
 /// Buckets that gap filling adds to one group: what one chart shows has thousands.
 pub const GAPFILL_BUCKETS: usize = 1_000_000;
 /// Imports that run at once: each has a file on disk and a part of the hot memory.
@@ -131,5 +136,5 @@ pub const LOG_MESSAGE_BYTES: usize = 4 << 10;
 pub const METRIC_DATABASES: usize = 50;
 /// Backups that a list shows, the newest.
 pub const LISTED_BACKUPS: usize = 1_000;
-/// Bytes of a refused body that are taken off the wire, so that its client hears why.
+/// Bytes beyond those that a body may have which are taken off the wire, so that its client hears why.
 pub const DISCARDED_BYTES: u64 = 64 << 20;

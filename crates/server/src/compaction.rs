@@ -102,7 +102,7 @@ pub async fn candidates(Extract(state): Extract<Shared>, caller: Caller) -> Json
                 "measurement": &*c.name,
                 "partition_path": c.interval.folder(),
                 "file_count": c.inputs.len(),
-                "bytes": c.inputs.iter().map(|f| f.bytes).sum::<u64>(),
+                "bytes": c.bytes(),
                 "tier": c.tier.as_str(),
             })
         })

@@ -102,6 +102,12 @@ pub struct Candidate {
     pub inputs: Vec<Arc<DataFile>>,
 }
 
+impl Candidate {
+    pub fn bytes(&self) -> u64 {
+        self.inputs.iter().map(|f| f.bytes).sum()
+    }
+}
+
 /// What became of one candidate. Instants are UTC microseconds.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Merged {
@@ -262,10 +268,13 @@ pub fn run_once(
             break;
         }
         job.step(at, found.len())?;
+        if let Err(error) = shared.check_room(candidate.bytes()) {
+            outcome = Err(error); // a smaller one may find some
+            continue;
+        }
         let started_us = shared.clock.now_us();
         if let Some(rate) = scope.bytes_per_s {
-            let bytes: u64 = candidate.inputs.iter().map(|f| f.bytes).sum();
-            let pause_us = (u128::from(bytes) * 1_000_000 / u128::from(rate.max(1))) as i64;
+            let pause_us = (u128::from(candidate.bytes()) * 1_000_000 / u128::from(rate.max(1))) as i64;
             let mut state = shared.compaction.lock();
             // a clock that was set back does not stop merges for longer than they would have paused
             if (started_us..started_us + MAX_PAUSE_US).contains(&(state.resume_us - 1)) {
@@ -297,7 +306,7 @@ pub fn run_once(
             finished_us: shared.clock.now_us(),
             files: candidate.inputs.len(),
             rows: candidate.inputs.iter().map(|f| f.rows).sum(),
-            bytes_before: candidate.inputs.iter().map(|f| f.bytes).sum(),
+            bytes_before: candidate.bytes(),
             bytes_after: done.as_ref().map_or(0, |bytes| bytes.unwrap_or(0)),
             error,
         };
@@ -306,10 +315,7 @@ pub fn run_once(
         match done {
             Ok(_) => outcome = outcome.map(|n| n + 1),
             Err(MergeError::Input(..)) => {}
-            Err(MergeError::Other(error)) => {
-                shared.give_up_ballast(&error);
-                outcome = Err(error);
-            }
+            Err(MergeError::Other(error)) => outcome = Err(error),
         }
     }
     outcome

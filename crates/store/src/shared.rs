@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
-use model::{Clock, Stages, TableId};
+use model::{Clock, Stages, TableId, limits};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::ballast::Ballast;
@@ -178,14 +178,39 @@ impl Shared {
         stuck.map_or(Ok(()), |name| Err(Error::TableStuck(name)))
     }
 
-    /// Gives the reserve on disk up when the disk is full; false when that was not it.
+    /// Gives the reserve on disk up when the disk is full. Whether it is: trying once more may help then, whoever gave
+    /// the reserve up.
     pub fn give_up_ballast(&self, error: &Error) -> bool {
-        let gave = error.code() == model::Code::DiskFull && self.ballast.give_up();
-        if gave {
+        let is_full = error.code() == model::Code::DiskFull;
+        if is_full {
+            self.use_ballast();
+        }
+        is_full
+    }
+
+    fn use_ballast(&self) {
+        if self.ballast.give_up() {
             Counters::add(&self.counters.ballast_given_up, 1);
             tracing::warn!("the disk is full: the reserve is given up");
         }
-        gave
+    }
+
+    /// Sees to it that a commit of the catalog has room, with the reserve if need be.
+    pub fn make_room_to_commit(&self) {
+        if crate::durable::free_bytes(&self.layout.root).is_ok_and(|free| free < limits::COMMIT_BYTES) {
+            self.use_ballast();
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Io`] of a full disk where so many bytes more would leave less than `storage.min_free_bytes`: what they
+    /// leave is for those who make room.
+    pub fn check_room(&self, bytes: u64) -> Result<()> {
+        let root = &self.layout.root;
+        if crate::durable::free_bytes(root)? < self.config.min_free_bytes.saturating_add(bytes) {
+            return Err(Error::io("no room to merge files in", root)(std::io::ErrorKind::StorageFull.into()));
+        }
+        Ok(())
     }
 
     /// Remembers files that leave the newest View.

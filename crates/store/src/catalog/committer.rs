@@ -283,6 +283,7 @@ impl Worker {
 
     fn commit(&mut self, batch: Vec<Job>) {
         let shared = Arc::clone(&self.shared);
+        shared.make_room_to_commit();
         // held to the swap: a seal in between could write a column that is about to give way
         let _schema = shared.schema.lock();
         let mut draft = match self.lake.begin() {

@@ -397,3 +397,22 @@ fn the_live_files_of_many_tables_stay_within_their_bound() {
     assert!(most <= limits::LIVE_FILES && most <= tables as usize * 45, "{most} files");
     assert_eq!(view.tables.values().map(|t| t.file_rows + t.hot.rows() as u64).sum::<u64>(), rows);
 }
+
+#[test]
+fn a_merge_leaves_the_last_room_to_those_who_make_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(DAY + 30 * 24 * HOUR_US));
+    let store = open(folder.path(), &clock);
+    (0..4).for_each(|n| write(&store, TableMode::Append, &[(DAY + n, None, None, n)]));
+    drop(store);
+    let mut config = StoreConfig::new(folder.path(), 64 << 20);
+    config.min_free_bytes = u64::MAX / 2; // no disk leaves so much
+    let store = Store::open(config, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+    let running = store.start_compaction().unwrap();
+    let error = store.compact(running, &Scope::default(), &Handle::of_server("test")).unwrap_err();
+    assert_eq!(error.code(), model::Code::DiskFull, "{error}");
+    assert_eq!(store.view().tables.values().map(|t| t.files.len()).sum::<usize>(), 4, "as they were");
+    drop(store);
+    let store = open(folder.path(), &clock);
+    assert_eq!(compact(&store), 1);
+}

@@ -23,7 +23,15 @@ fn a_disk_that_fills_and_is_freed_again_and_again_takes_writes_each_time() {
         return;
     };
     let place = format!("storage.local_path={}", disk.0.join("data").display());
-    let settings = ["storage.min_free_bytes=0", "ingest.max_buffer_age_ms=200", "ingest.max_quiet_age_ms=200", &place];
+    // merges are eager for the room that flush and delete need
+    let settings = [
+        "storage.min_free_bytes=0",
+        "ingest.max_buffer_age_ms=200",
+        "ingest.max_quiet_age_ms=200",
+        "compaction.interval_ms=100",
+        "compaction.min_files=2",
+        &place,
+    ];
     let mut server = Server::start(dir.path(), &settings);
     let bar = bar("full disks", rounds);
     let (mut first, mut next, mut stored, mut slowest) = (0, 0, 0, Duration::ZERO);
