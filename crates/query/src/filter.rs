@@ -73,7 +73,8 @@ impl SqlFilter {
             .with_query_execution_start_time(instant)
             .build();
         let simplifier = ExprSimplifier::new(context);
-        let expr = simplifier.simplify(simplifier.coerce(times::comparisons(expr, &logical)?, &logical)?)?;
+        let expr = times::comparisons(expr, &logical)?.data;
+        let expr = simplifier.simplify(simplifier.coerce(expr, &logical)?)?;
         let physical = |expr: Expr| Ok::<_, Error>(state.create_physical_expr(expr, &logical)?);
         let condition = physical(expr.clone())?;
         let mut read: Vec<usize> = collect_columns(&condition).iter().map(|c| c.index()).collect();

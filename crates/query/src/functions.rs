@@ -16,7 +16,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionContext;
 
 pub use arithmetic::CheckedIntegers;
-pub use time::{Steps, timestamp};
+pub use time::{Steps, naive, timestamp};
 
 /// Puts them into a session's registry, over the engine's own where names are equal.
 pub fn register(context: &SessionContext) {

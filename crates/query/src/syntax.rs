@@ -29,6 +29,8 @@ mod gaps;
 mod lateral;
 /// Functions that are others put together.
 mod macros;
+/// How long the parser tries.
+mod patience;
 /// Forms of FROM.
 mod relations;
 /// Rows of one table, asked for by parts instead of a statement.
@@ -38,6 +40,8 @@ pub use bind::Params;
 pub use gaps::GAPFILL;
 pub(crate) use lateral::inline_alias;
 pub use selection::Selection;
+
+use patience::Patience;
 
 /// What a client wants to know.
 #[derive(Debug, Clone)]
@@ -267,29 +271,7 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Error> {
         return Err(Error::TooLong { got: text.len() });
     }
     let tokens = Tokenizer::new(&DuckDbDialect {}, text).tokenize_with_location();
-    let tokens = tokens.map_err(|e| Error::Syntax(e.to_string()))?;
-    check_names(&tokens)?;
-    Ok(respell(one_statement(tokens)?))
-}
-
-/// Points of a name, as in `database.table.column.field`.
-const NAME_POINTS: usize = 8;
-
-/// The parser tries each part of a name in two ways: its time doubles with each.
-fn check_names(tokens: &[TokenWithSpan]) -> Result<(), Error> {
-    let (mut points, mut is_after_point) = (0, false);
-    for token in tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))) {
-        match (&token.token, is_after_point) {
-            (Token::Period, _) => points += 1,
-            (_, true) => {}
-            (_, false) => points = 0,
-        }
-        is_after_point = token.token == Token::Period;
-        if points > NAME_POINTS {
-            return Err(Error::Syntax(format!("a name has more than {NAME_POINTS} points at {}", place(token))));
-        }
-    }
-    Ok(())
+    Ok(respell(one_statement(tokens.map_err(|e| Error::Syntax(e.to_string()))?)?))
 }
 
 /// Parses with `parse`, which must leave nothing over.
@@ -297,9 +279,13 @@ fn whole<T>(
     tokens: Vec<TokenWithSpan>,
     parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Result<T, Error> {
-    let parser = Parser::new(&DuckDbDialect {}).with_recursion_limit(limits::SQL_DEPTH);
+    let patience = Patience::with(tokens.len());
+    let parser = Parser::new(&patience).with_recursion_limit(limits::SQL_DEPTH);
     let mut parser = parser.with_tokens_with_locations(tokens);
-    let parsed = parse(&mut parser).map_err(|e| Error::Syntax(clean(&e.to_string())))?;
+    let parsed = parse(&mut parser).map_err(|e| match patience.is_over() {
+        true => Error::Syntax("this can be read in too many ways: look for an error behind a long name".into()),
+        false => Error::Syntax(clean(&e.to_string())),
+    })?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         return Err(Error::Syntax(format!("unexpected {} at {}", rest.token, place(&rest))));

@@ -17,6 +17,8 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use datafusion::optimizer::AnalyzerRule;
 use sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 
+use crate::functions::{naive, timestamp};
+
 /// What `TIMESTAMP` and `TIMESTAMPTZ` name.
 #[derive(Debug)]
 pub struct Types;
@@ -24,8 +26,8 @@ pub struct Types;
 impl TypePlanner for Types {
     fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>> {
         let SqlType::Timestamp(None, zone) = sql_type else { return Ok(None) };
-        let zone = matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone).then(|| "UTC".into());
-        Ok(Some(Arc::new(Field::new("", DataType::Timestamp(TimeUnit::Microsecond, zone), true))))
+        let is_instant = matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone);
+        Ok(Some(Arc::new(Field::new("", if is_instant { timestamp() } else { naive() }, true))))
     }
 }
 
@@ -44,19 +46,22 @@ impl AnalyzerRule for Comparisons {
             let names = NamePreserver::new(&plan);
             plan.map_expressions(|expr| {
                 let name = names.save(&expr);
-                Ok(expr.transform_up(|e| Ok(compared(e, &schema)))?.update_data(|e| name.restore(e)))
+                Ok(comparisons(expr, &schema)?.update_data(|e| name.restore(e)))
             })
         })?;
         Ok(plan.data)
     }
 }
 
-/// The same for a condition that is in no plan.
+/// The same for one expression over columns of `schema`.
 ///
 /// # Errors
 /// The engine's.
-pub fn comparisons(condition: Expr, schema: &DFSchema) -> Result<Expr> {
-    Ok(condition.transform_up(|e| Ok(compared(e, schema)))?.data)
+pub fn comparisons(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    expr.transform_up(|mut expr| {
+        let is_other = compare(&mut expr, schema);
+        Ok(Transformed::new_transformed(expr, is_other))
+    })
 }
 
 /// A series of times, whose ends the engine takes as nanoseconds alone, with its values as microseconds.
@@ -89,41 +94,33 @@ fn compares(op: Operator) -> bool {
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
-fn compared(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+/// Casts the sides of one comparison; whether there was something to cast them to.
+fn compare(expr: &mut Expr, schema: &DFSchema) -> bool {
     // what has no type yet is for the engine to judge
     let ty = |e: &Expr| e.get_type(schema).ok();
-    let unit = |sides: &[&Expr]| {
-        let is_time = |t: &DataType| matches!(t, DataType::Timestamp(TimeUnit::Microsecond, _));
-        sides.iter().filter_map(|e| ty(e)).find(is_time)
+    let time = |e: &Expr| ty(e).filter(|t| matches!(t, DataType::Timestamp(TimeUnit::Microsecond, _)));
+    let make = |e: &mut Expr, time: &DataType| {
+        if let Some(DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Date32) = ty(e) {
+            *e = cast(std::mem::take(e), time.clone());
+        }
     };
-    let as_time = |e: Expr, unit: &DataType| match ty(&e) {
-        Some(DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Date32) => cast(e, unit.clone()),
-        _ => e,
+    let make_all = |sides: &mut [&mut Expr]| match sides.iter().find_map(|e| time(e)) {
+        Some(time) => {
+            sides.iter_mut().for_each(|e| make(e, &time));
+            true
+        }
+        None => false,
     };
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(op) => {
-            let sides = match unit(&[&*left, &*right]) {
-                Some(unit) => [left, right].map(|side| Box::new(as_time(*side, &unit))),
-                None => [left, right],
-            };
-            let [left, right] = sides;
-            Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }))
-        }
-        Expr::Between(Between { expr, negated, low, high }) => {
-            let sides = match unit(&[&*expr, &*low, &*high]) {
-                Some(unit) => [expr, low, high].map(|side| Box::new(as_time(*side, &unit))),
-                None => [expr, low, high],
-            };
-            let [expr, low, high] = sides;
-            Transformed::yes(Expr::Between(Between { expr, negated, low, high }))
-        }
-        Expr::InList(InList { expr, list, negated }) => {
-            let list = match unit(&[&*expr]) {
-                Some(unit) => list.into_iter().map(|e| as_time(e, &unit)).collect(),
-                None => list,
-            };
-            Transformed::yes(Expr::InList(InList { expr, list, negated }))
-        }
-        other => Transformed::no(other),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => make_all(&mut [left, right]),
+        Expr::Between(Between { expr, low, high, .. }) => make_all(&mut [expr, low, high]),
+        Expr::InList(InList { expr, list, .. }) => match time(expr) {
+            Some(time) => {
+                list.iter_mut().for_each(|e| make(e, &time));
+                true
+            }
+            None => false,
+        },
+        _ => false,
     }
 }

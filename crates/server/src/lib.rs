@@ -68,5 +68,5 @@ mod tokens;
 mod write;
 
 pub use config::ServerConfig;
-pub use listen::{AT_ONCE, serve};
+pub use listen::{Work, serve};
 pub use state::State;

@@ -164,22 +164,18 @@ pub async fn serve(listener: TcpListener, state: Shared, stop: impl Future<Outpu
 const QUICK: [&str; 3] = ["/health", "/ready", "/ping"];
 /// Requests at a time, for each of these threads, up to which they answer all of them: another thread costs more than a
 /// small request does. While there are more, what comes goes to the threads of requests, and connections wait for none.
-pub const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 32;
 
-/// Requests that are being answered.
-#[derive(Debug, Default)]
-pub struct Answering(AtomicUsize);
-
-/// One of them, while it lives.
-struct Turn<'a>(&'a AtomicUsize);
-
-impl Answering {
-    /// One more, and how many there were before.
-    fn begin(&self) -> (Turn<'_>, usize) {
-        let before = self.0.fetch_add(1, Ordering::Relaxed);
-        (Turn(&self.0), before)
-    }
+/// Where requests are answered.
+#[derive(Debug)]
+pub struct Work {
+    elsewhere: Handle,
+    at_once: usize,
+    now: AtomicUsize,
 }
+
+/// A request that is being answered, while it lives.
+struct Turn<'a>(&'a AtomicUsize);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
@@ -187,13 +183,28 @@ impl Drop for Turn<'_> {
     }
 }
 
-async fn elsewhere(work: &Handle, answer: impl Future<Output = Response> + Send + 'static) -> Response {
-    // dropped with its connection, it ends
-    let mut task = JoinSet::new();
-    task.spawn_on(answer, work);
-    match task.join_next().await {
-        Some(Ok(response)) => response,
-        _ => ApiError::new(Code::Internal, "the work on the request ended").into_response(),
+impl Work {
+    /// On so many threads of connections, and `elsewhere`.
+    pub fn new(threads: usize, elsewhere: Handle) -> Self {
+        Self { elsewhere, at_once: AT_ONCE * threads, now: AtomicUsize::new(0) }
+    }
+
+    async fn answer(&self, app: App, request: hyper::Request<hyper::body::Incoming>) -> Response {
+        let before = self.now.fetch_add(1, Ordering::Relaxed);
+        let _turn = Turn(&self.now);
+        let is_here = before < self.at_once || QUICK.contains(&request.uri().path());
+        // large, and moved to another thread perhaps
+        let answer = Box::pin(app.answer(request));
+        if is_here {
+            return answer.await;
+        }
+        // dropped with its connection, it ends
+        let mut task = JoinSet::new();
+        task.spawn_on(answer, &self.elsewhere);
+        match task.join_next().await {
+            Some(Ok(response)) => response,
+            _ => ApiError::new(Code::Internal, "the work on the request ended").into_response(),
+        }
     }
 }
 
@@ -232,13 +243,7 @@ where
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                     response
                 }
-                None => {
-                    let (_turn, before) = state.answering.begin();
-                    let is_here = before < state.at_once || QUICK.contains(&request.uri().path());
-                    // large, and moved to another thread perhaps
-                    let answer = Box::pin(app.answer(request));
-                    if is_here { answer.await } else { elsewhere(&state.work, answer).await }
-                }
+                None => state.work.answer(app, request).await,
             };
             Ok::<_, std::convert::Infallible>(response.map(|body| in_flight.until_sent(body)))
         }

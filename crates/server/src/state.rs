@@ -19,7 +19,7 @@ use crate::error::ApiError;
 use crate::governance::Governance;
 use crate::import::Counters as Imports;
 use crate::listen::tls::Tls;
-use crate::listen::{Answering, Seats};
+use crate::listen::{Seats, Work};
 use crate::logs::Recent;
 use crate::metrics::Routes;
 use crate::reload::Reload;
@@ -44,10 +44,7 @@ pub struct State {
     /// Absent: the server speaks plain HTTP.
     pub tls: Option<Arc<Tls>>,
     pub seats: Seats,
-    /// The threads of requests, beside those of connections, which answer all while there are no more than so many.
-    pub work: tokio::runtime::Handle,
-    pub at_once: usize,
-    pub answering: Answering,
+    pub work: Work,
     pub room: Room,
     /// Large bodies that are decoded at once.
     pub decoders: Semaphore,

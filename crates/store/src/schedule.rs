@@ -108,18 +108,17 @@ fn within_years(text: &str) -> String {
 /// comes walks all years second by second.
 fn is_ever_due(cron: &Cron) -> bool {
     let pattern = &cron.pattern;
-    let has = |numbers: std::ops::Range<u32>, is: &dyn Fn(u32) -> bool| numbers.into_iter().any(is);
     let is_day = |day: NaiveDate| {
-        let is_month = pattern.month_match(day.month()).unwrap_or(false);
         let weekday = Weekday::from_days_from_sunday(day.weekday().num_days_from_sunday());
-        is_month && pattern.day_match(day.year(), day.month(), day.day(), weekday).unwrap_or(false)
+        pattern.month_match(day.month()).is_ok_and(|is| is)
+            && pattern.day_match(day.year(), day.month(), day.day(), weekday).is_ok_and(|is| is)
     };
     let mut days = EVERY_KIND_OF_YEAR
         .filter_map(|year| NaiveDate::from_ymd_opt(year, 1, 1))
         .flat_map(|first| first.iter_days().take_while(move |day| day.year() == first.year()));
-    has(0..24, &|hour| pattern.hour_match(hour).unwrap_or(false))
-        && has(0..60, &|minute| pattern.minute_match(minute).unwrap_or(false))
-        && has(0..60, &|second| pattern.second_match(second).unwrap_or(false))
+    (0..24).any(|hour| pattern.hour_match(hour).is_ok_and(|is| is))
+        && (0..60).any(|minute| pattern.minute_match(minute).is_ok_and(|is| is))
+        && (0..60).any(|second| pattern.second_match(second).is_ok_and(|is| is))
         && days.any(is_day)
 }
 

@@ -35,7 +35,7 @@ pub fn timestamp() -> DataType {
 }
 
 /// A clock on a wall.
-pub(super) fn naive() -> DataType {
+pub fn naive() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, None)
 }
 

@@ -171,23 +171,13 @@ fn compressed_and_chunked_bodies_without_a_content_type_are_read() {
 fn t02_bodies_are_as_long_as_the_setting_says_and_no_longer() {
     let dir = folder();
     let server = Server::start(dir.path(), &["server.max_payload_size=100MB", "memory.budget=1GiB"]);
-    let body = |bytes: usize| {
-        let mut text = String::with_capacity(bytes + 1);
-        for at in 0.. {
-            match bytes - text.len() {
-                0 => break,
-                left => {
-                    let head = format!("m i={at}i,s=\"");
-                    // what is left over is a comment
-                    match left.min(1_000_000).checked_sub(head.len() + 2) {
-                        Some(long) => text.extend([head.as_str(), &"x".repeat(long), "\"\n"]),
-                        None => text.extend(std::iter::repeat_n('#', left)),
-                    }
-                }
-            }
-        }
-        text
+    const LINE: usize = 1_000_000;
+    let line = |at: usize| {
+        let head = format!("m i={at}i,s=\"");
+        format!("{head}{}\"\n", "x".repeat(LINE - head.len() - 2))
     };
+    // what is left over is a comment
+    let body = |bytes: usize| (0..bytes / LINE).map(line).collect::<String>() + &"#".repeat(bytes % LINE);
     let send = |bytes: usize| server.send("POST", "/api/v1/write/line-protocol", &[], body(bytes).as_bytes());
     for bytes in [5_000_000, 99_000_000, 100_000_000] {
         let reply = send(bytes);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::harness::{Server, columnar, eventually, files, folder, has_strace};
+use super::harness::{Server, columnar, eventually, files, folder, has_strace, let_go, strace};
 
 /// Puts a file where the table's folder should be: every flush of the database fails until it goes.
 fn block_flush(server: &Server) -> PathBuf {
@@ -151,12 +151,8 @@ fn b8_a_file_and_its_name_are_synced_before_the_catalog_names_it() {
     server.lines("t v=0i 1");
     server.flush(); // the folders exist: what follows is one file
     let trace = dir.path().join("trace");
-    let mut strace = Command::new("strace")
-        .args(["-f", "-qq", "-y", "-e", "trace=fdatasync,fsync,rename,renameat,renameat2,pwrite64", "-s", "16", "-o"])
-        .arg(&trace)
-        .args(["-p", &server.pid().to_string()])
-        .spawn()
-        .expect("strace starts");
+    let calls = "trace=fdatasync,fsync,rename,renameat,renameat2,pwrite64";
+    let mut strace = strace(&server, &["-y", "-e", calls, "-s", "16", "-o", trace.to_str().expect("plain")]);
     eventually("strace attaches", || {
         server.lines("t v=1i 1");
         std::fs::read_to_string(&trace).is_ok_and(|t| t.contains("fdatasync"))
@@ -247,12 +243,9 @@ fn t16_storage_that_takes_half_a_minute_a_file_holds_writers_back_and_nothing_is
     let of_files = |p: &PathBuf| p.extension().is_some_and(|e| e == "parquet");
     let file = files(&server.data()).into_iter().find(of_files).expect("a data file");
     // the log is as fast as ever: only the folder of the files waits for its sync
-    let mut strace = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=30s", "-o", "/dev/null", "-P"])
-        .arg(file.parent().expect("it lies in a folder"))
-        .args(["-p", &server.pid().to_string()])
-        .spawn()
-        .expect("strace starts");
+    let folder = file.parent().and_then(|f| f.to_str()).expect("it lies in a folder");
+    let slow = ["-e", "trace=fsync", "-e", "inject=fsync:delay_enter=30s", "-o", "/dev/null", "-P", folder];
+    let strace = strace(&server, &slow);
     let text = "x".repeat(256 << 10);
     let acknowledged = AtomicI64::new(1);
     let refused: Vec<_> = std::thread::scope(|threads| {
@@ -278,8 +271,7 @@ fn t16_storage_that_takes_half_a_minute_a_file_holds_writers_back_and_nothing_is
     let acknowledged = acknowledged.into_inner();
     assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[acknowledged]]), "reads go on");
     assert_eq!(server.get("/health").status, 200);
-    let _ = Command::new("kill").args(["-INT", &strace.id().to_string()]).status();
-    let _ = strace.wait();
+    let_go(strace);
     eventually("room brings writes back", || {
         server.send("POST", "/api/v1/write/line-protocol", &[], b"t,k=last i=0i 1").status == 204
     });
@@ -296,11 +288,8 @@ fn t24_a_segment_that_cannot_be_allocated_is_507_and_room_brings_writes_back() {
     let dir = folder();
     let server = Server::start(dir.path(), &["memory.budget=2GiB"]);
     server.lines("t i=0i 1");
-    let mut strace = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=fallocate", "-e", "inject=fallocate:error=ENOSPC", "-o", "/dev/null"])
-        .args(["-p", &server.pid().to_string()])
-        .spawn()
-        .expect("strace starts");
+    let full = ["-e", "trace=fallocate", "-e", "inject=fallocate:error=ENOSPC", "-o", "/dev/null"];
+    let strace = strace(&server, &full);
     let text = "x".repeat(4 << 20);
     let mut acknowledged = 1;
     let mut write = |i: i64| {
@@ -313,8 +302,7 @@ fn t24_a_segment_that_cannot_be_allocated_is_507_and_room_brings_writes_back() {
     let refused = (1..200).map(&mut write).find(|r| r.status != 204).expect("no segment can be made");
     assert_eq!((refused.status, refused.json()["code"].as_str()), (507, Some("disk_full")));
     assert_eq!(server.rows("SELECT count(*) FROM t").as_array().map(Vec::len), Some(1), "reads go on");
-    let _ = Command::new("kill").args(["-INT", &strace.id().to_string()]).status();
-    let _ = strace.wait();
+    let_go(strace);
     eventually("room brings writes back without a restart", || write(1_000).status == 204);
     assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[acknowledged]]));
 }
@@ -357,13 +345,10 @@ fn commit_reports_an_error_yet_the_wal_has_it() {
     }
     // the sync inside COMMIT reports EIO: nobody knows what the disk has
     let wal = server.data().join("catalog.sqlite-wal");
-    let mut strace = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO", "-o", "/dev/null"])
-        .arg("-P")
-        .arg(&wal)
-        .args(["-p", &server.pid().to_string()])
-        .spawn()
-        .expect("strace starts");
+    let wal = wal.to_str().expect("plain");
+    let broken =
+        ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO", "-o", "/dev/null", "-P", wal];
+    let mut strace = strace(&server, &broken);
     let mut written = 2;
     let began = std::time::Instant::now();
     // until strace has attached, flushes succeed

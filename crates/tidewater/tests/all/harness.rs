@@ -272,6 +272,20 @@ pub fn has_strace() -> bool {
     Command::new("strace").arg("-V").output().is_ok()
 }
 
+/// strace on a running server: `options` say of which calls, what becomes of them, and where they are written down. It may
+/// take a moment to attach.
+pub fn strace(server: &Server, options: &[&str]) -> Child {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq"]).args(options).args(["-p", &server.pid().to_string()]);
+    command.spawn().expect("strace starts")
+}
+
+/// Ends strace so that the server goes on without it.
+pub fn let_go(mut strace: Child) {
+    let _ = Command::new("kill").args(["-INT", &strace.id().to_string()]).status();
+    let _ = strace.wait();
+}
+
 /// The interpreter with the clients that `cargo xtask test` installs.
 pub fn python(script: &str, args: &[&str]) -> String {
     let interpreter = std::env::var("TW_TEST_PYTHON")

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::harness::{Server, TOKEN, folder, has_strace};
+use super::harness::{Server, TOKEN, folder, has_strace, strace};
 
 #[test]
 fn every_form_of_the_token_is_accepted_and_none_is_401() {
@@ -148,12 +148,9 @@ fn t28_fdatasync_comes_before_the_answer() {
     let server = Server::start(dir.path(), &[]);
     server.lines("t v=0"); // the table exists: what follows is the log alone
     let trace = dir.path().join("trace");
-    let mut strace = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=fdatasync,write,writev,sendto", "-e", "signal=none", "-s", "24", "-o"])
-        .arg(&trace)
-        .args(["-p", &server.pid().to_string()])
-        .spawn()
-        .unwrap();
+    let told = trace.to_str().expect("plain");
+    let calls = ["-e", "trace=fdatasync,write,writev,sendto", "-e", "signal=none", "-s", "24", "-o", told];
+    let mut strace = strace(&server, &calls);
     super::harness::eventually("strace attaches", || {
         server.lines("t v=0");
         std::fs::read_to_string(&trace).is_ok_and(|t| t.contains("fdatasync"))
@@ -244,11 +241,8 @@ fn an_io_error_on_the_log_is_never_followed_by_another_204() {
     let dir = folder();
     let mut server = Server::start(dir.path(), &[]);
     server.lines("t v=0i"); // the table exists: what follows is the log alone
-    let mut strace = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO", "-o", "/dev/null"])
-        .args(["-p", &server.pid().to_string()])
-        .spawn()
-        .unwrap();
+    let broken = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO", "-o", "/dev/null"];
+    let mut strace = strace(&server, &broken);
     let began = std::time::Instant::now();
     let mut acknowledged = 1;
     // until strace has attached, writes succeed; the first failing sync ends the process

@@ -278,6 +278,13 @@ fn t39_what_the_planner_would_misread_is_refused() {
         let (status, code, error) = server.refusal(sql);
         assert_eq!(status, 400, "{sql}: {code} {error}");
     }
+    // what the parser would try in ever more ways
+    for part in [".a", ".a[1]", ".b.c.d.e.f.g.h[a", ".a(b", "(a", " interval", " CASE WHEN a"] {
+        for n in [20, 40, 2_000] {
+            let (status, code, error) = server.refusal(&format!("SELECT a{}.", part.repeat(n)));
+            assert_eq!((status, code.as_str()), (400, "syntax_error"), "{part} {n} times: {error}");
+        }
+    }
     for sql in [
         "SELECT load FROM t",
         "SELECT 'DROP TABLE; --' FROM t",

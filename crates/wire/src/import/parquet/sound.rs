@@ -17,9 +17,9 @@ const END_BYTES: u64 = 8;
 /// Deepest nesting of structs and lists; those of Parquet have fewer than ten.
 const DEPTH: u8 = 64;
 
-/// A Parquet file.
+/// A Parquet file, and its length.
 #[derive(Debug)]
-pub struct SoundFile(File);
+pub struct SoundFile(File, u64);
 
 fn lies(at: u64, error: &io::Error) -> ParquetError {
     ParquetError::General(format!("the header at byte {at} contradicts itself: {error}"))
@@ -45,13 +45,13 @@ impl SoundFile {
                 walk(at(&file, start)?, bytes.into(), &ANY).map_err(|e| lies(start, &e))?;
             }
         }
-        Ok(Self(file))
+        Ok(Self(file, length))
     }
 }
 
 impl Length for SoundFile {
     fn len(&self) -> u64 {
-        self.0.len()
+        self.1
     }
 }
 
@@ -102,45 +102,30 @@ const MAP: u8 = 11;
 const STRUCT: u8 = 12;
 const UUID: u8 = 13;
 
-/// Fields by number: what they are, and of a struct its fields.
-struct Fields(&'static [(u64, u8, &'static Fields)]);
+/// Fields by number, from 1: what they are, and of a struct its fields.
+struct Fields(&'static [(u8, &'static Fields)]);
 
 /// What is said of no field.
 static ANY: Fields = Fields(&[]);
+const NUMBER: (u8, &Fields) = (I32, &ANY);
+const LONG_NUMBER: (u8, &Fields) = (I64, &ANY);
+const BYTES: (u8, &Fields) = (BINARY, &ANY);
+const BOOLEAN: (u8, &Fields) = (TRUE, &ANY);
 /// Headers of pages, see <https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>.
 static PAGE: Fields = Fields(&[
-    (1, I32, &ANY),
-    (2, I32, &ANY),
-    (3, I32, &ANY),
-    (4, I32, &ANY),
-    (5, STRUCT, &DATA_PAGE),
-    (6, STRUCT, &ANY),
-    (7, STRUCT, &DICTIONARY_PAGE),
-    (8, STRUCT, &DATA_PAGE_V2),
+    NUMBER,
+    NUMBER,
+    NUMBER,
+    NUMBER,
+    (STRUCT, &DATA_PAGE),
+    (STRUCT, &ANY),
+    (STRUCT, &DICTIONARY_PAGE),
+    (STRUCT, &DATA_PAGE_V2),
 ]);
-static DATA_PAGE: Fields =
-    Fields(&[(1, I32, &ANY), (2, I32, &ANY), (3, I32, &ANY), (4, I32, &ANY), (5, STRUCT, &STATISTICS)]);
-static DICTIONARY_PAGE: Fields = Fields(&[(1, I32, &ANY), (2, I32, &ANY), (3, TRUE, &ANY)]);
-static DATA_PAGE_V2: Fields = Fields(&[
-    (1, I32, &ANY),
-    (2, I32, &ANY),
-    (3, I32, &ANY),
-    (4, I32, &ANY),
-    (5, I32, &ANY),
-    (6, I32, &ANY),
-    (7, TRUE, &ANY),
-    (8, STRUCT, &STATISTICS),
-]);
-static STATISTICS: Fields = Fields(&[
-    (1, BINARY, &ANY),
-    (2, BINARY, &ANY),
-    (3, I64, &ANY),
-    (4, I64, &ANY),
-    (5, BINARY, &ANY),
-    (6, BINARY, &ANY),
-    (7, TRUE, &ANY),
-    (8, TRUE, &ANY),
-]);
+static DATA_PAGE: Fields = Fields(&[NUMBER, NUMBER, NUMBER, NUMBER, (STRUCT, &STATISTICS)]);
+static DICTIONARY_PAGE: Fields = Fields(&[NUMBER, NUMBER, BOOLEAN]);
+static DATA_PAGE_V2: Fields = Fields(&[NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, BOOLEAN, (STRUCT, &STATISTICS)]);
+static STATISTICS: Fields = Fields(&[BYTES, BYTES, LONG_NUMBER, LONG_NUMBER, BYTES, BYTES, BOOLEAN, BOOLEAN]);
 
 /// Walks one struct, which has at most `left` bytes.
 ///
@@ -194,13 +179,13 @@ impl<R: Read> Walk<R> {
                 0 => self.varint()? >> 1,
                 more => number + more,
             };
-            let field = known.0.iter().find(|(known, ..)| *known == number);
-            if let Some((_, right, _)) = field
+            let field = known.0.iter().zip(1..).find(|(_, at)| *at == number).map(|(field, _)| field);
+            if let Some((right, _)) = field
                 && *right != if kind == FALSE { TRUE } else { kind }
             {
                 return Err(io::Error::other(format!("field {number} has type {kind}, not {right}")));
             }
-            self.value(kind, field.map_or(&ANY, |(.., inner)| inner), depth)?;
+            self.value(kind, field.map_or(&ANY, |(_, inner)| inner), depth)?;
         }
     }
 
