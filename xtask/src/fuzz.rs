@@ -64,6 +64,8 @@ pub fn run(options: &Options) -> Result<Vec<String>> {
             .arg(format!("-max_total_time={}", options.seconds))
             .arg(format!("-seed={}", options.seed))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
+            // each stack that allocates is kept for ever, and a parser that descends has a great many
+            .env("ASAN_OPTIONS", "malloc_context_size=1")
             .args(["-max_len=4096", "-timeout=20", "-rss_limit_mb=2560", "-print_final_stats=1", "-close_fd_mask=1"])
             .stdout(Stdio::null())
             .output()?;

@@ -3,11 +3,13 @@
 //! An import is later than everything acknowledged before its commit, and earlier than whatever is acknowledged
 //! after it: its files take the LSN up to which their table was flushed at that instant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use model::{Batch, DatabaseName, Lsn, TableId, TableMode};
+use parking_lot::Mutex;
 use rusqlite::{OptionalExtension, params};
 
 use crate::catalog::{Aside, Job, Lake, Replacement, ReplacementKind};
@@ -19,10 +21,15 @@ use crate::hot::Generation;
 use crate::jobs::Handle;
 use crate::record::Part;
 use crate::store::Store;
+use crate::view::TableInfo;
 use crate::{Resolution, WriteRequest, durable, failpoint, file, seal};
 
 /// Bytes of rows that are sorted and written in one go; less where there is little memory.
-const CHUNK_BYTES: usize = 64 << 20;
+const CHUNK_BYTES: usize = 32 << 20;
+/// Chunks that are sorted and written while the next one fills; fewer where there is little memory.
+const CHUNKS_ON_THEIR_WAY: usize = 2;
+/// An import has one part in so many of the budget of hot rows at most.
+const SHARE: usize = 4;
 
 /// What an import wrote to one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +50,27 @@ pub struct Import<'a> {
     mode: TableMode,
     chunk_bytes: usize,
     tables: BTreeMap<TableId, Loading>,
-    written: Vec<PathBuf>,
+    on_their_way: VecDeque<Chunk>,
+    /// Every file that has its name, also of a chunk that fails.
+    written: Arc<Mutex<Vec<PathBuf>>>,
+}
+
+type Files = Vec<(TableId, Vec<NewDataFile>)>;
+
+/// Rows that a thread sorts and writes.
+#[derive(Debug)]
+struct Chunk {
+    thread: JoinHandle<Result<Files>>,
+    /// Reserved for them.
+    bytes: usize,
+}
+
+/// Rows of a chunk that are one table's.
+struct Rows {
+    generation: Generation,
+    info: Arc<TableInfo>,
+    folder: PathBuf,
+    flushed: Lsn,
 }
 
 /// Rows for one table: the last of them in memory, the others in files.
@@ -62,8 +89,9 @@ struct Loading {
 impl Store {
     /// Begins an import into tables of one database.
     pub fn import(&self, database: DatabaseName, mode: TableMode) -> Import<'_> {
-        let chunk_bytes = CHUNK_BYTES.min(self.shared().config.hot_budget_bytes / 8).max(1);
-        Import { store: self, database, mode, chunk_bytes, tables: BTreeMap::new(), written: Vec::new() }
+        let chunk_bytes = CHUNK_BYTES.min(self.shared().config.hot_budget_bytes / (2 * SHARE)).max(1);
+        let (tables, on_their_way, written) = Default::default();
+        Import { store: self, database, mode, chunk_bytes, tables, on_their_way, written }
     }
 
     /// How many rows an import of a name had, if there was one.
@@ -134,9 +162,15 @@ impl Import<'_> {
 
     fn insert(&mut self, part: &Part, epoch: u64) -> Result<()> {
         let bytes = part.bytes();
-        let held: usize = self.tables.values().map(|t| t.bytes).sum();
-        if held + bytes > self.chunk_bytes {
+        let filled: usize = self.tables.values().map(|t| t.bytes).sum();
+        if filled + bytes > self.chunk_bytes {
             self.spill()?;
+        }
+        let share = self.store.shared().config.hot_budget_bytes / SHARE;
+        while self.on_their_way.len() > CHUNKS_ON_THEIR_WAY || self.held() + bytes > share {
+            if !self.collect()? {
+                break;
+            }
         }
         self.store.shared().reserve(bytes)?;
         let loading = self.tables.entry(part.table).or_insert_with(|| Loading {
@@ -158,34 +192,48 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Puts the rows in memory into files.
+    /// Bytes that are reserved.
+    fn held(&self) -> usize {
+        let filled: usize = self.tables.values().map(|t| t.bytes).sum();
+        filled + self.on_their_way.iter().map(|c| c.bytes).sum::<usize>()
+    }
+
+    /// Has the rows in memory put into files.
     fn spill(&mut self) -> Result<()> {
-        let shared = self.store.shared();
-        for (id, loading) in &mut self.tables {
-            if loading.generation.rows == 0 {
-                continue;
-            }
+        let (shared, mut chunk) = (self.store.shared(), Vec::new());
+        for (id, loading) in self.tables.iter_mut().filter(|(_, loading)| loading.generation.rows > 0) {
             let table = self.store.live(*id)?;
             let folder = table_folder(shared, &self.store.view(), &table.info)?;
-            let sorted = seal::sort(&loading.generation, &table.info.schema, table.info.mode)?;
-            for rows in &sorted.files {
-                let name = file::fresh_name("", table.flushed);
-                let lsn = (table.flushed, table.flushed);
-                let made = Made { by: Maker::Import, mode: table.info.mode, lsn, producer: 0 };
-                let new = file::write(&folder, &name, &sorted, rows, &table.info.schema, made)?;
-                self.written.push(folder.join(&new.path));
-                loading.files.push(new);
-                failpoint::hit("import.file");
-            }
             for column in loading.generation.columns() {
                 if !loading.columns.contains(&column) {
                     loading.columns.push(column);
                 }
             }
-            loading.generation = Generation::default();
-            shared.release(std::mem::take(&mut loading.bytes));
+            let generation = std::mem::take(&mut loading.generation);
+            chunk.push((*id, Rows { generation, info: Arc::clone(&table.info), folder, flushed: table.flushed }));
         }
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let written = Arc::clone(&self.written);
+        let write = move || chunk.into_iter().map(|(id, rows)| Ok((id, rows.write(&written)?))).collect();
+        let thread = thread::Builder::new().name("import".into()).spawn(write);
+        let thread = thread.map_err(Error::io("cannot start a thread that writes to", &shared.layout.root))?;
+        let bytes = self.tables.values_mut().map(|loading| std::mem::take(&mut loading.bytes)).sum();
+        self.on_their_way.push_back(Chunk { thread, bytes });
         Ok(())
+    }
+
+    /// Waits for the oldest chunk on its way; false when there is none.
+    fn collect(&mut self) -> Result<bool> {
+        let Some(Chunk { thread, bytes }) = self.on_their_way.pop_front() else { return Ok(false) };
+        let outcome = thread.join();
+        self.store.shared().release(bytes);
+        let files = outcome.map_err(|_| Error::Inconsistent("a thread that wrote imported rows panicked".into()))?;
+        for (id, new) in files? {
+            self.tables.entry(id).and_modify(|loading| loading.files.extend(new));
+        }
+        Ok(true)
     }
 
     /// Makes every row visible at once, and durable. With a name the store knows it from now on, by
@@ -195,6 +243,7 @@ impl Import<'_> {
     /// Nothing is imported: [`Error::Churn`] when a table changed meanwhile, [`Error::Locked`], the disk's errors.
     pub fn commit(mut self, job: &Handle, name: Option<&str>) -> Result<Vec<ImportedTable>> {
         self.spill()?;
+        while self.collect()? {}
         self.tables.retain(|_, loading| !loading.files.is_empty());
         if self.tables.is_empty() {
             return Ok(Vec::new());
@@ -236,14 +285,32 @@ impl Import<'_> {
         self.store.committer.wait(|reply| Job::Replace { replacements, reply })?;
         failpoint::hit("import.commit.after");
         held.into_iter().for_each(Held::spend);
-        self.written.clear();
+        self.written.lock().clear();
         Ok(imported)
+    }
+}
+
+impl Rows {
+    fn write(self, written: &Mutex<Vec<PathBuf>>) -> Result<Vec<NewDataFile>> {
+        let Self { generation, info, folder, flushed } = self;
+        let sorted = seal::sort(&generation, &info.schema, info.mode)?;
+        let mut files = Vec::with_capacity(sorted.files.len());
+        for rows in &sorted.files {
+            let name = file::fresh_name("", flushed);
+            let made = Made { by: Maker::Import, mode: info.mode, lsn: (flushed, flushed), producer: 0 };
+            let new = file::write(&folder, &name, &sorted, rows, &info.schema, made)?;
+            written.lock().push(folder.join(&new.path));
+            files.push(new);
+            failpoint::hit("import.file");
+        }
+        Ok(files)
     }
 }
 
 impl Drop for Import<'_> {
     fn drop(&mut self) {
-        durable::discard(&self.written);
+        while self.collect().unwrap_or(true) {}
+        durable::discard(&self.written.lock());
         self.tables.values().for_each(|loading| self.store.shared().release(loading.bytes));
     }
 }
