@@ -725,6 +725,13 @@ fn rewrite(expr: &mut Expr) {
                 Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(minus), op: BinaryOperator::Minus, right: one }));
         }
         Expr::CompoundFieldAccess { root, access_chain } => {
+            // x.f is x['f']
+            for access in access_chain.iter_mut() {
+                if let AccessExpr::Dot(Expr::Identifier(name)) = access {
+                    let index = Expr::value(Value::SingleQuotedString(name.value.clone()));
+                    *access = AccessExpr::Subscript(Subscript::Index { index });
+                }
+            }
             let is_place = |access: &AccessExpr| {
                 let name =
                     |e: &Expr| matches!(e, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)));

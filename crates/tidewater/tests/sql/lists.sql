@@ -92,3 +92,5 @@ SELECT {'a': 1, 'b': 'x'} AS v
 SELECT {'a': 1}.a AS v
 SELECT map {'a': 1, 'b': 2} AS v
 SELECT map_keys(map {'a': 1}) AS v
+SELECT [{'a': n}, {'a': n + 1}][2].a AS v FROM cpu WHERE host = 'a' ORDER BY time LIMIT 3
+SELECT {'a': {'b': n}}.a.b AS v FROM cpu WHERE host = 'a' ORDER BY time LIMIT 3
