@@ -58,9 +58,9 @@ pub const SNAPSHOTS: usize = 2_000;
 pub const SQL_BYTES: usize = 1 << 20;
 /// Nesting of SQL expressions and queries.
 pub const SQL_DEPTH: usize = 50;
-/// Expressions that the parser of SQL begins to read at most: so many, and so many for each token.
-pub const SQL_TRIES: usize = 1_000;
-pub const SQL_TRIES_A_TOKEN: usize = 64;
+/// Expressions that the parser of SQL begins to read at most, each in about a microsecond: so many, and so many for each token.
+pub const SQL_TRIES: usize = 100_000;
+pub const SQL_TRIES_A_TOKEN: usize = 8;
 /// Buckets that gap filling adds to one group: what one chart shows has thousands.
 pub const GAPFILL_BUCKETS: usize = 1_000_000;
 /// Imports that run at once: each has a file on disk and a part of the hot memory.

@@ -285,6 +285,9 @@ fn t39_what_the_planner_would_misread_is_refused() {
             assert_eq!((status, code.as_str()), (400, "syntax_error"), "{part} {n} times: {error}");
         }
     }
+    let padded = format!("SELECT a{}.{}", ".a[1]".repeat(24), ",1".repeat(500_000));
+    let (status, code, error) = server.refusal(&padded);
+    assert_eq!((status, code.as_str()), (400, "syntax_error"), "a long statement gets no more than its share: {error}");
     for sql in [
         "SELECT load FROM t",
         "SELECT 'DROP TABLE; --' FROM t",
