@@ -6,6 +6,7 @@
 //! number of times. When the folder as a whole has many files, wider intervals are merged before they are over. [`crate::merge`] does the work; one commit swaps the files.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -268,7 +269,7 @@ pub fn run_once(
             break;
         }
         job.step(at, found.len())?;
-        if let Err(error) = shared.check_room(candidate.bytes()) {
+        if let Err(error) = check_room(shared, candidate) {
             outcome = Err(error); // a smaller one may find some
             continue;
         }
@@ -319,6 +320,15 @@ pub fn run_once(
         }
     }
     outcome
+}
+
+/// The last of the room is for those who make some.
+fn check_room(shared: &Shared, candidate: &Candidate) -> Result<()> {
+    let root = &shared.layout.root;
+    if durable::has_room(root, candidate.bytes(), shared.config.min_free_bytes)? {
+        return Ok(());
+    }
+    Err(Error::io("no room to merge files in", root)(io::ErrorKind::StorageFull.into()))
 }
 
 /// Merges one candidate and commits it; returns the bytes of the output, none when another job has

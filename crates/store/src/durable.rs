@@ -169,6 +169,11 @@ pub fn free_bytes(path: &Path) -> Result<u64> {
     statvfs(path).map(|stat| stat.f_bavail * stat.f_frsize)
 }
 
+/// Whether so many bytes more leave at least `min_free` on the file system of `path`.
+pub fn has_room(path: &Path, bytes: u64, min_free: u64) -> Result<bool> {
+    Ok(free_bytes(path)? >= bytes.saturating_add(min_free))
+}
+
 /// Bytes of the file system of `path`.
 pub fn total_bytes(path: &Path) -> Result<u64> {
     statvfs(path).map(|stat| stat.f_blocks * stat.f_frsize)

@@ -90,8 +90,15 @@ impl Store {
     /// Begins an import into tables of one database.
     pub fn import(&self, database: DatabaseName, mode: TableMode) -> Import<'_> {
         let chunk_bytes = CHUNK_BYTES.min(self.shared().config.hot_budget_bytes / (2 * SHARE)).max(1);
-        let (tables, on_their_way, written) = Default::default();
-        Import { store: self, database, mode, chunk_bytes, tables, on_their_way, written }
+        Import {
+            store: self,
+            database,
+            mode,
+            chunk_bytes,
+            tables: BTreeMap::new(),
+            on_their_way: VecDeque::new(),
+            written: Arc::default(),
+        }
     }
 
     /// How many rows an import of a name had, if there was one.
@@ -162,16 +169,13 @@ impl Import<'_> {
 
     fn insert(&mut self, part: &Part, epoch: u64) -> Result<()> {
         let bytes = part.bytes();
-        let filled: usize = self.tables.values().map(|t| t.bytes).sum();
-        if filled + bytes > self.chunk_bytes {
+        if self.filled() + bytes > self.chunk_bytes {
             self.spill()?;
         }
         let share = self.store.shared().config.hot_budget_bytes / SHARE;
-        while self.on_their_way.len() > CHUNKS_ON_THEIR_WAY || self.held() + bytes > share {
-            if !self.collect()? {
-                break;
-            }
-        }
+        while (self.on_their_way.len() > CHUNKS_ON_THEIR_WAY || self.filled() + self.sent() + bytes > share)
+            && self.collect()?
+        {}
         self.store.shared().reserve(bytes)?;
         let loading = self.tables.entry(part.table).or_insert_with(|| Loading {
             epoch,
@@ -192,10 +196,14 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Bytes that are reserved.
-    fn held(&self) -> usize {
-        let filled: usize = self.tables.values().map(|t| t.bytes).sum();
-        filled + self.on_their_way.iter().map(|c| c.bytes).sum::<usize>()
+    /// Bytes that are reserved for the rows in memory.
+    fn filled(&self) -> usize {
+        self.tables.values().map(|t| t.bytes).sum()
+    }
+
+    /// Bytes that are reserved for the chunks on their way.
+    fn sent(&self) -> usize {
+        self.on_their_way.iter().map(|c| c.bytes).sum()
     }
 
     /// Has the rows in memory put into files.

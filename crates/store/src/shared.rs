@@ -197,20 +197,9 @@ impl Shared {
 
     /// Sees to it that a commit of the catalog has room, with the reserve if need be.
     pub fn make_room_to_commit(&self) {
-        if crate::durable::free_bytes(&self.layout.root).is_ok_and(|free| free < limits::COMMIT_BYTES) {
+        if crate::durable::has_room(&self.layout.root, limits::COMMIT_BYTES, 0).is_ok_and(|has| !has) {
             self.use_ballast();
         }
-    }
-
-    /// # Errors
-    /// [`Error::Io`] of a full disk where so many bytes more would leave less than `storage.min_free_bytes`: what they
-    /// leave is for those who make room.
-    pub fn check_room(&self, bytes: u64) -> Result<()> {
-        let root = &self.layout.root;
-        if crate::durable::free_bytes(root)? < self.config.min_free_bytes.saturating_add(bytes) {
-            return Err(Error::io("no room to merge files in", root)(std::io::ErrorKind::StorageFull.into()));
-        }
-        Ok(())
     }
 
     /// Remembers files that leave the newest View.

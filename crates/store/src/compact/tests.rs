@@ -19,8 +19,13 @@ const DAY: i64 = 1_700_006_400_000_000;
 type Row = (i64, Option<String>, Option<String>, i64);
 
 fn open(folder: &std::path::Path, clock: &Arc<ManualClock>) -> Store {
+    open_with_free(folder, clock, 0)
+}
+
+/// Writes and merges leave so many bytes on the disk.
+fn open_with_free(folder: &std::path::Path, clock: &Arc<ManualClock>, min_free_bytes: u64) -> Store {
     let mut config = StoreConfig::new(folder, 64 << 20);
-    config.min_free_bytes = 0;
+    config.min_free_bytes = min_free_bytes;
     config.commits_per_second = 1_000; // a week goes by in seconds
     Store::open(config, Arc::clone(clock) as Arc<dyn Clock>).unwrap()
 }
@@ -405,9 +410,8 @@ fn a_merge_leaves_the_last_room_to_those_who_make_some() {
     let store = open(folder.path(), &clock);
     (0..4).for_each(|n| write(&store, TableMode::Append, &[(DAY + n, None, None, n)]));
     drop(store);
-    let mut config = StoreConfig::new(folder.path(), 64 << 20);
-    config.min_free_bytes = u64::MAX / 2; // no disk leaves so much
-    let store = Store::open(config, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+    // no disk leaves so much
+    let store = open_with_free(folder.path(), &clock, u64::MAX / 2);
     let running = store.start_compaction().unwrap();
     let error = store.compact(running, &Scope::default(), &Handle::of_server("test")).unwrap_err();
     assert_eq!(error.code(), model::Code::DiskFull, "{error}");

@@ -200,7 +200,7 @@ fn start_segment(folder: &Path, header: &SegmentHeader, bytes: u64, reserve: u64
             return Ok((file, path, bytes));
         }
         _ => {
-            if durable::free_bytes(folder)? < bytes.saturating_add(reserve) {
+            if !durable::has_room(folder, bytes, reserve)? {
                 return Err(Error::io("no room to allocate", &path)(std::io::ErrorKind::StorageFull.into()));
             }
             durable::allocate(&path, bytes).inspect_err(|_| drop(durable::remove(&path)))?
