@@ -3,6 +3,7 @@
 //! A column is integers, numbers, booleans or text, the first of these that every cell is; a column of a table that
 //! is text already stays text. An empty cell is NULL, of a column of text the empty text.
 
+use std::borrow::Cow;
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
@@ -129,8 +130,9 @@ impl Columns {
         })?;
         let mut can = vec![Can::ALL; names.len()];
         while rows.next()? {
+            let cells = rows.cells(&names)?;
             for (at, can) in can.iter_mut().enumerate().filter(|(at, _)| *at != time) {
-                can.look(rows.cell(at, &names)?);
+                can.look(cells.get(at)?);
             }
         }
         let is_tag = |name: &str| options.tags.iter().any(|t| fold(t) == fold(name));
@@ -210,12 +212,35 @@ impl<R: Read> Rows<R> {
         })
     }
 
-    fn cell(&self, at: usize, names: &[Arc<str>]) -> Result<&str, ImportError> {
+    /// The cells of the record, one for each name.
+    fn cells<'a>(&'a self, names: &'a [Arc<str>]) -> Result<Cells<'a, R>, ImportError> {
         if self.record.len() != names.len() {
             return Err(self.broken(format!("{} cells, and the header names {}", self.record.len(), names.len())));
         }
-        let text = std::str::from_utf8(&self.record[at]);
-        text.map_err(|_| cell(self.line(), &names[at], &String::from_utf8_lossy(&self.record[at]), "is no UTF-8"))
+        // looked at once for all cells; what is broken in one is named when it is asked for
+        let text = std::str::from_utf8(self.record.as_slice()).ok();
+        Ok(Cells { rows: self, names, text })
+    }
+}
+
+/// The cells of one record.
+struct Cells<'a, R> {
+    rows: &'a Rows<R>,
+    names: &'a [Arc<str>],
+    /// All of them without what is between, if that is UTF-8.
+    text: Option<&'a str>,
+}
+
+impl<'a, R: Read> Cells<'a, R> {
+    fn get(&self, at: usize) -> Result<&'a str, ImportError> {
+        let record = &self.rows.record;
+        let whole = self.text.and_then(|text| text.get(record.range(at)?));
+        let text = whole.map_or_else(|| std::str::from_utf8(&record[at]), Ok);
+        text.map_err(|_| self.broken(at, &String::from_utf8_lossy(&record[at]), "is no UTF-8"))
+    }
+
+    fn broken(&self, at: usize, value: &str, reason: impl Into<Cow<'static, str>>) -> ImportError {
+        cell(self.rows.line(), &self.names[at], value, reason)
     }
 }
 
@@ -264,18 +289,19 @@ impl<R: Read> Pieces<R> {
             }
             let row = times.len();
             bytes += self.rows.record.as_slice().len();
+            let cells = self.rows.cells(names)?;
             for (at, builder) in builders.iter_mut().enumerate() {
-                let text = self.rows.cell(at, names)?;
+                let text = cells.get(at)?;
                 if at == *time {
                     let us = self.options.time_format.of_text(text.trim());
-                    times.push(us.map_err(|reason| cell(self.rows.line(), &names[at], text, reason))?);
+                    times.push(us.map_err(|reason| cells.broken(at, text, reason))?);
                     continue;
                 }
                 let is_tag = || self.options.tags.iter().any(|t| fold(t) == fold(&names[at]));
                 let value = match kinds[at] {
                     Kind::Text if text.is_empty() && is_tag() => None,
                     Kind::Text if text.len() > limits::STRING_VALUE_BYTES => {
-                        return Err(cell(self.rows.line(), &names[at], text, "is longer than a value may be"));
+                        return Err(cells.broken(at, text, "is longer than a value may be"));
                     }
                     Kind::Text => Some(Value::Str(text)),
                     Kind::Empty => None,
@@ -288,7 +314,7 @@ impl<R: Read> Pieces<R> {
                             _ => boolean(text).map(Value::Bool),
                         };
                         // the file was read before: it is another one now
-                        let changed = || cell(self.rows.line(), &names[at], text, "has changed while it was read");
+                        let changed = || cells.broken(at, text, "has changed while it was read");
                         Some(value.ok_or_else(changed)?)
                     }
                 };
@@ -391,9 +417,11 @@ mod tests {
             let error = read(text, options()).unwrap_err().to_string();
             assert!(error.contains(says), "{text:?}: {error}");
         }
-        let bytes = b"time,a\n1,\xff\n";
-        let error = Columns::read(bytes.as_slice(), &options(), |_| false).unwrap_err().to_string();
-        assert!(error.contains("line 2, column \"a\"") && error.contains("UTF-8"), "{error}");
+        // of the second the cells are UTF-8 only together
+        for bytes in [&b"time,a\n1,\xff\n"[..], b"time,a,b\n1,\xc3,\xa9\n"] {
+            let error = Columns::read(bytes, &options(), |_| false).unwrap_err().to_string();
+            assert!(error.contains("line 2, column \"a\"") && error.contains("UTF-8"), "{error}");
+        }
     }
 
     #[test]
