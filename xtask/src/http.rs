@@ -11,6 +11,8 @@ use crate::bench::TOKEN;
 /// A connection that is opened again when it is lost.
 pub struct Client {
     pub token: String,
+    /// A connection that says nothing for so long counts as lost.
+    pub patience: Duration,
     address: String,
     stream: Option<TcpStream>,
 }
@@ -24,7 +26,7 @@ pub struct Answer {
 
 impl Client {
     pub fn new(address: &str) -> Self {
-        Self { token: TOKEN.to_owned(), address: address.to_owned(), stream: None }
+        Self { token: TOKEN.to_owned(), patience: Duration::from_secs(600), address: address.to_owned(), stream: None }
     }
 
     /// Microseconds until the whole answer, which must be 200, is there.
@@ -40,7 +42,12 @@ impl Client {
         let began = Instant::now();
         let stream = match &mut self.stream {
             Some(stream) => stream,
-            none => none.insert(TcpStream::connect(&self.address)?),
+            none => {
+                let stream = TcpStream::connect(&self.address)?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(self.patience))?;
+                none.insert(stream)
+            }
         };
         let head = format!("Authorization: Bearer {}\r\n{headers}", self.token);
         let asked = exchange(stream, method, path, &head, body);
@@ -60,8 +67,6 @@ fn exchange(
     headers: &str,
     body: &[u8],
 ) -> Result<(u16, Vec<u8>, bool)> {
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(600)))?;
     let mut request =
         format!("{method} {path} HTTP/1.1\r\nHost: bench\r\n{headers}Content-Length: {}\r\n\r\n", body.len())
             .into_bytes();

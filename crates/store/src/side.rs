@@ -86,7 +86,7 @@ impl SideLog {
         let (freed, bytes) = match &mut self.writer {
             Some(writer) => (writer.free_below(needed).map(drop), writer.bytes()),
             None => {
-                let freed = log::remove_below(&shared.layout.side(), &mut self.recovered.segments, needed);
+                let freed = log::free_below(&shared.layout.side(), &mut self.recovered.segments, needed, 0);
                 (freed, self.recovered.segments.iter().map(|s| s.bytes).sum())
             }
         };

@@ -134,7 +134,7 @@ impl Store {
     /// failure stands while the next try is on its way.
     fn start_writing(&self) -> Result<()> {
         let mut start = self.start.lock();
-        let Some(from) = start.as_ref() else { return Ok(()) };
+        let Some(from) = start.as_mut() else { return Ok(()) };
         let sequencer = self.start_log(from).inspect_err(|error| {
             *self.stopped.write() = Some(Stopped::NotYet(error.to_string()));
         })?;
@@ -145,14 +145,19 @@ impl Store {
     }
 
     /// Opens the log behind what was recovered, and starts its threads.
-    fn start_log(&self, from: &Start) -> Result<Sequencer> {
+    fn start_log(&self, from: &mut Start) -> Result<Sequencer> {
         let shared = &self.shared;
-        let open = || {
+        let open = |recovered: &Recovered| {
             failpoint::check("start", "log")?;
-            let reserve = shared.config.min_free_bytes;
-            LogWriter::open(shared.layout.log(), shared.log_id, &from.recovered, reserve)
+            LogWriter::open(shared.layout.log(), shared.log_id, recovered, shared.config.min_free_bytes)
         };
-        let log = open().or_else(|error| if shared.give_up_ballast(&error) { open() } else { Err(error) })?;
+        let mut log = open(&from.recovered);
+        if log.as_ref().is_err_and(|error| shared.give_up_ballast(error)) {
+            // no room for a new segment: one that nobody needs any more will do
+            self.recycle_log(from)?;
+            log = open(&from.recovered);
+        }
+        let log = log?;
         // INV-6: an LSN is never given twice, even if the log that survived is older than the files
         let last = from.recovered.last_lsn.max(from.last_lsn);
         shared.publish(|view| view.published = view.published.max(Lsn(last)));
@@ -160,6 +165,15 @@ impl Store {
         shared.log_bytes.store(log.bytes(), Ordering::Relaxed);
         shared.needed_lsn.store(from.flusher.needed().0, Ordering::Relaxed);
         Sequencer::start(log, Lsn(last + 1), shared)
+    }
+
+    /// Puts what was replayed into files, and makes spares of the segments that held it.
+    fn recycle_log(&self, from: &mut Start) -> Result<()> {
+        let shared = &self.shared;
+        shared.set_durable(shared.view().published.0); // they were synced before a new segment was tried
+        let (needed, _) = from.flusher.flush_all(shared.clock.boot_us(), &self.committer);
+        self.keys.save(shared.clock.now_us())?;
+        log::free_below(&shared.layout.log(), &mut from.recovered.segments, needed, log::SPARES)
     }
 
     /// The newest View.
@@ -346,19 +360,21 @@ impl Store {
     /// the disk is full, ended files go without their grace: only queries of this process keep theirs.
     ///
     /// # Errors
-    /// The write service still cannot start.
+    /// The write service still cannot start, or files that ended cannot be removed.
     pub fn tend(&self) -> Result<()> {
-        if self.start.lock().is_some() {
-            self.start_writing()?;
+        let is_waiting = self.start.lock().is_some();
+        let started = self.start_writing();
+        if is_waiting && started.is_ok() {
             tracing::info!("the write service has started");
         }
         self.free_log();
-        if self.shared.log_full.load(Ordering::Relaxed) || self.shared.check_disk().is_err() {
+        let has_no_room = started.as_ref().is_err_and(|error| error.code() == model::Code::DiskFull);
+        if has_no_room || self.shared.log_full.load(Ordering::Relaxed) || self.shared.check_disk().is_err() {
             // files that ended go at once: a delete alone must bring writes back
             let soon_us = self.shared.clock.now_us() + SOON_US;
             self.expire_before(soon_us, soon_us)?;
         }
-        Ok(())
+        started
     }
 
     /// Whether log, catalog and data folder can be written; the failing part in words.

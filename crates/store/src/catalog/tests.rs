@@ -463,6 +463,28 @@ fn while_writes_wait_to_start_nobody_hears_that_all_is_well() {
 }
 
 #[test]
+fn a_start_on_a_full_disk_finds_room_for_its_log_in_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    let store = Store::open(config.clone(), Arc::new(ManualClock::at(NOW))).unwrap();
+    store.write(request("t", &[NOW, NOW + 1])).unwrap();
+    drop(store); // as a kill leaves it
+    // no disk leaves so much free: a new segment cannot be allocated
+    config.min_free_bytes = u64::MAX / 2;
+    for _ in 0..3 {
+        let store = Store::open(config.clone(), Arc::new(ManualClock::at(NOW))).unwrap();
+        assert_eq!(store.trouble(), None);
+        assert_eq!(rows(&store, "t"), Some(2));
+        assert!(matches!(store.write(request("t", &[NOW + 2])), Err(crate::Error::DiskFull { .. })));
+        drop(store);
+    }
+    config.min_free_bytes = 0;
+    let store = Store::open(config, Arc::new(ManualClock::at(NOW))).unwrap();
+    store.write(request("t", &[NOW + 2])).unwrap();
+    assert_eq!(rows(&store, "t"), Some(3));
+}
+
+#[test]
 fn process_mode_is_synced_every_100_ms_also_under_load() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path());

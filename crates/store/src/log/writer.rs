@@ -10,7 +10,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 
 /// Segments kept ready for recycling.
-const SPARES: u64 = 2;
+pub const SPARES: u64 = 2;
 
 /// A segment that still holds records somebody may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,31 +164,39 @@ impl LogWriter {
         let mut freed = 0;
         while self.segments.len() > 1 && self.segments[0].last_lsn < needed.0 {
             let segment = self.segments.pop_front().expect("there are two");
-            let path = segment_path(&self.folder, segment.sequence);
-            let spare = (0..SPARES).map(|i| self.folder.join(format!("spare.{i}"))).find(|p| !p.exists());
-            match spare {
-                Some(spare) if segment.bytes == limits::LOG_SEGMENT_BYTES => durable::rename(&path, &spare)?,
-                _ => durable::remove(&path)?,
-            }
+            free(&self.folder, &segment, SPARES)?;
             freed += 1;
         }
         Ok(freed)
     }
 }
 
-/// Removes the segments of a log that nobody writes, as far as all their records are below `needed`.
-pub fn remove_below(folder: &Path, segments: &mut Vec<SegmentInfo>, needed: Lsn) -> Result<()> {
+/// Frees the segments of a log that nobody writes, as far as all their records are below `needed`.
+pub fn free_below(folder: &Path, segments: &mut Vec<SegmentInfo>, needed: Lsn, spares: u64) -> Result<()> {
     while let Some(first) = segments.first().filter(|s| s.last_lsn < needed.0) {
-        durable::remove(&segment_path(folder, first.sequence))?;
+        free(folder, first, spares)?;
         segments.remove(0);
     }
     Ok(())
 }
 
+/// Makes a segment a spare where there are fewer, else removes it.
+fn free(folder: &Path, segment: &SegmentInfo, spares: u64) -> Result<()> {
+    let path = segment_path(folder, segment.sequence);
+    match (0..spares).map(|i| spare(folder, i)).find(|p| !p.exists()) {
+        Some(spare) if segment.bytes == limits::LOG_SEGMENT_BYTES => durable::rename(&path, &spare),
+        _ => durable::remove(&path),
+    }
+}
+
+fn spare(folder: &Path, i: u64) -> PathBuf {
+    folder.join(format!("spare.{i}"))
+}
+
 /// Takes a spare or allocates, writes the header, and makes both name and header durable.
 fn start_segment(folder: &Path, header: &SegmentHeader, bytes: u64, reserve: u64) -> Result<(File, PathBuf, u64)> {
     let path = segment_path(folder, header.sequence);
-    let spare = (0..SPARES).map(|i| folder.join(format!("spare.{i}"))).find(|p| p.exists());
+    let spare = (0..SPARES).map(|i| spare(folder, i)).find(|p| p.exists());
     let file = match spare {
         Some(spare) if bytes == limits::LOG_SEGMENT_BYTES => {
             let file =
