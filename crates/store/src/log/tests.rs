@@ -1,5 +1,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests damage files on purpose")]
 
+use std::os::unix::fs::FileExt;
+
 use model::Lsn;
 
 use super::*;
@@ -77,16 +79,17 @@ fn random_flips_below_the_durable_mark_are_damage_with_file_and_offset() {
     let folder = written(6);
     let path = first_segment(folder.path());
     let whole = std::fs::read(&path).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     // the last header carries the end of the fifth group as durable
     for at in (group_at(0)..group_at(5)).step_by(11) {
         let in_group = (at - 512) % 512;
         if in_group >= 44 + 300 + 5 + 24 {
             continue; // padding means nothing
         }
-        let mut flipped = whole.clone();
-        flipped[at as usize] ^= 0x10;
-        std::fs::write(&path, &flipped).unwrap();
+        let byte = whole[at as usize];
+        file.write_all_at(&[byte ^ 0x10], at).unwrap();
         let (found, recovered) = lsns(folder.path());
+        file.write_all_at(&[byte], at).unwrap();
         let damage = recovered.damage.unwrap_or_else(|| panic!("flip at {at} is not seen"));
         let group = (at - 512) / 512;
         assert_eq!((damage.file.as_path(), damage.offset), (path.as_path(), group_at(group)));
