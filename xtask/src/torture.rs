@@ -489,7 +489,7 @@ fn page(known: &BTreeMap<String, Record>) -> Result<String> {
         out += "\n## Beside another server\n\n";
         out += "The same writers, kills and clients for both, by the same code, each at its defaults on one machine, one after the other. ";
         writeln!(out, "{}, commit {}, seed {}: `{}`\n", peers.date, peers.commit, peers.seed, peers.command)?;
-        out += "| | kill -9 under four writers and a reader | load: seven writes of 50 rows to three queries | the same by fewer |\n";
+        out += "| | kill -9 under four writers and a reader | load: seven writes of 50 rows to three queries | the same by 200 connections; by default QuestDB serves 256 at once |\n";
         out += "|---|---|---|---|\n";
         for [version, kill, many, few] in peers.figures.as_chunks().0 {
             writeln!(out, "| {version} | {kill} | {many} | {few} |")?;
