@@ -440,7 +440,15 @@ fn bring_metadata(options: &Options, path: &Path) -> Result<()> {
             let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
             let note = if lost.is_empty() { String::new() } else { format!("; without {}", lost.join(", ")) };
             if options.dry_run {
-                println!("{what} {name:?}: would be made{note}");
+                // only the server knows whether its tables are there
+                let text = body.get("query").and_then(Value::as_str);
+                match text.and_then(|sql| query::syntax::tables_of_window(sql).err()) {
+                    None => println!("{what} {name:?}: would be made{note}"),
+                    Some(error) => {
+                        refused += 1;
+                        println!("{what} {name:?}: would be refused: {error}");
+                    }
+                }
                 continue;
             }
             let answer = options.server.answer("POST", route, &[], Some(&Value::Object(body.clone())))?;
@@ -462,7 +470,7 @@ fn bring_metadata(options: &Options, path: &Path) -> Result<()> {
         println!("{table}: {rows} rows: {advice}");
     }
     if refused > 0 {
-        bail!("{refused} of them were refused");
+        bail!("{refused} of them {} refused", if options.dry_run { "would be" } else { "were" });
     }
     Ok(())
 }

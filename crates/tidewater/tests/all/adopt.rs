@@ -212,7 +212,8 @@ fn arcs_policies_and_queries_come_to_a_running_server() {
         adopt(dir.path(), &words, &[])
     };
     let (is_done, words) = bring(&["--dry-run"]);
-    assert!(is_done && words.contains("retention policy \"keep a year\": would be made; without tier"), "{words}");
+    assert!(!is_done && words.contains("retention policy \"keep a year\": would be made; without tier"), "{words}");
+    assert!(words.contains("continuous query \"broken\": would be refused: the query must hold"), "{words}");
     assert_eq!(server.get("/api/v1/retention").json(), json!([]));
     let (is_done, words) = bring(&[]);
     assert!(!is_done && words.contains("continuous query \"broken\": refused: "), "{words}");
