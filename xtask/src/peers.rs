@@ -24,7 +24,7 @@ const KILLS_A_FOLDER: u64 = 25;
 /// Rows of a request to each of its tables.
 const ROWS: u64 = 7;
 /// Connections that QuestDB serves at once by default (`http.net.connection.limit` is 256), the probe's beside them.
-const FEW: usize = 200;
+pub const FEW: usize = 200;
 /// Tables of each writer's requests.
 const WRITERS: [&[&str]; 4] = [&["lines"], &["lines"], &["left", "right"], &["left", "right"]];
 const TABLES: [&str; 3] = ["lines", "left", "right"];

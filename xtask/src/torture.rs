@@ -280,10 +280,11 @@ pub fn run(options: &Options) -> Result<()> {
         return beside(options);
     }
     if options.row == PLANTED {
+        let commit = commit()?;
         let figures = planted::run(options.seed)?;
         let command = format!("cargo xtask torture {PLANTED} --seed {}", options.seed);
         let (amount, seed) = (planted::COUNT, options.seed);
-        return keep(PLANTED, Record { figures, amount, seed, date: date()?, commit: commit()?, command });
+        return keep(PLANTED, Record { figures, amount, seed, date: date()?, commit, command });
     }
     if options.row == "page" {
         return Ok(fs::write(root().join("docs/guarantees.md"), page(&records()?)?)?);
@@ -362,13 +363,14 @@ const PEERS_FULL: (u64, f64) = (200, 5.0);
 fn beside(options: &Options) -> Result<()> {
     let kills = options.amount.unwrap_or(PEERS_FULL.0);
     let minutes = PEERS_FULL.1 * (kills as f64 / PEERS_FULL.0 as f64).min(1.0);
+    let commit = commit()?;
     let found = peers::run(kills, options.seed, minutes, options.connections)?;
     let figures = found.into_iter().flat_map(|f| [f.version, f.kill].into_iter().chain(f.loads)).collect();
     let command = format!(
         "cargo xtask torture {PEERS} --amount {kills} --seed {} --connections {}",
         options.seed, options.connections
     );
-    keep(PEERS, Record { figures, amount: kills, seed: options.seed, date: date()?, commit: commit()?, command })
+    keep(PEERS, Record { figures, amount: kills, seed: options.seed, date: date()?, commit, command })
 }
 
 /// Runs the scenarios of `interleave/`; what they say of their bounds.
@@ -485,13 +487,14 @@ fn page(known: &BTreeMap<String, Record>) -> Result<String> {
             writeln!(out, "| `{survivor}` | {} |", mutants::reason(survivor)?)?;
         }
     }
-    if let Some(peers) = known.get(PEERS) {
+    if let Some(beside) = known.get(PEERS) {
         out += "\n## Beside another server\n\n";
         out += "The same writers, kills and clients for both, by the same code, each at its defaults on one machine, one after the other. ";
-        writeln!(out, "{}, commit {}, seed {}: `{}`\n", peers.date, peers.commit, peers.seed, peers.command)?;
-        out += "| | kill -9 under four writers and a reader | load: seven writes of 50 rows to three queries | the same by 200 connections; by default QuestDB serves 256 at once |\n";
+        writeln!(out, "{}, commit {}, seed {}: `{}`\n", beside.date, beside.commit, beside.seed, beside.command)?;
+        out += "| | kill -9 under four writers and a reader | load: seven writes of 50 rows to three queries | ";
+        writeln!(out, "the same by {} connections; by default QuestDB serves 256 at once |", peers::FEW)?;
         out += "|---|---|---|---|\n";
-        for [version, kill, many, few] in peers.figures.as_chunks().0 {
+        for [version, kill, many, few] in beside.figures.as_chunks().0 {
             writeln!(out, "| {version} | {kill} | {many} | {few} |")?;
         }
     }

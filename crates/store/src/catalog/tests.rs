@@ -305,14 +305,19 @@ fn a_snapshot_time_rises_although_the_clock_stands_still() {
     assert!(catalog.execute("DELETE FROM ducklake_snapshot", []).is_err(), "a foreign writer is stopped");
 }
 
-#[test]
-fn a_schema_that_somebody_changed_is_damage() {
+/// What a start says of a catalog that somebody changed by hand.
+fn refusal_after(changes: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     open(folder.path()).close(std::time::Duration::from_secs(5));
     let catalog = rusqlite::Connection::open(folder.path().join("catalog.sqlite")).unwrap();
-    catalog.execute_batch("DROP TRIGGER tw_digest_tw_meta_UPDATE").unwrap();
+    catalog.execute_batch(changes).unwrap();
     drop(catalog);
-    let error = Store::open(config(folder.path()), Arc::new(ManualClock::at(NOW))).unwrap_err().to_string();
+    Store::open(config(folder.path()), Arc::new(ManualClock::at(NOW))).unwrap_err().to_string()
+}
+
+#[test]
+fn a_schema_that_somebody_changed_is_damage() {
+    let error = refusal_after("DROP TRIGGER tw_digest_tw_meta_UPDATE");
     assert!(error.contains("catalog.sqlite: its schema"), "{error}");
 }
 
@@ -340,14 +345,10 @@ fn a_conversion_that_has_not_seen_every_file_begins_again() {
 
 #[test]
 fn a_newer_format_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    open(folder.path()).close(std::time::Duration::from_secs(5));
-    let catalog = rusqlite::Connection::open(folder.path().join("catalog.sqlite")).unwrap();
-    catalog.execute_batch("DROP TRIGGER tw_digest_tw_meta_UPDATE").unwrap();
-    catalog.execute("UPDATE tw_meta SET value = '99' WHERE key = 'format_version'", []).unwrap();
-    drop(catalog);
-    let error = Store::open(config(folder.path()), Arc::new(ManualClock::at(NOW))).unwrap_err();
-    assert!(error.to_string().contains("format version 99"), "{error}");
+    let error = refusal_after(
+        "DROP TRIGGER tw_digest_tw_meta_UPDATE; UPDATE tw_meta SET value = '99' WHERE key = 'format_version'",
+    );
+    assert!(error.contains("format version 99"), "{error}");
 }
 
 #[test]
@@ -519,9 +520,10 @@ fn while_writes_wait_to_start_nobody_hears_that_all_is_well() {
     let mut config = config(folder.path());
     // no disk leaves so much free: each try to open the log fails
     config.min_free_bytes = u64::MAX / 2;
+    config.commits_per_second = 10_000; // each try also asks the catalog for what has ended
     let store = Store::open(config, Arc::new(ManualClock::at(NOW))).unwrap();
     std::thread::scope(|scope| {
-        let tries = scope.spawn(|| (0..50).all(|_| store.tend().is_err()));
+        let tries = scope.spawn(|| (0..500).all(|_| store.tend().is_err()));
         while !tries.is_finished() {
             assert!(store.trouble().is_some(), "it has not started, and nobody knows why");
         }
