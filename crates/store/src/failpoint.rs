@@ -1,7 +1,8 @@
 //! Named places where a test may end the process or make work fail. `TIDEWATER_FAILPOINT=name` or
-//! `name:n` ends it the n-th time that place is reached; `name:n=error` and `name:n=panic` make the
-//! first n tries there fail, `name:n=hang` never end; several are separated by commas. Without the variable a hit is one load.
+//! `name:n` ends it the n-th time that place is reached; `name:n=error`, `name:n=full` (the disk is) and `name:n=panic`
+//! make the first n tries there fail, `name:n=hang` never end; several are separated by commas. Without the variable a hit is one load.
 
+use std::io::ErrorKind;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 enum Mode {
     Abort,
     Error,
+    Full,
     Panic,
     Hang,
 }
@@ -34,6 +36,7 @@ impl Armed {
     fn new(text: &str) -> Self {
         let (place, mode) = match text.rsplit_once('=') {
             Some((place, "error")) => (place, Mode::Error),
+            Some((place, "full")) => (place, Mode::Full),
             Some((place, "panic")) => (place, Mode::Panic),
             Some((place, "hang")) => (place, Mode::Hang),
             _ => (text, Mode::Abort),
@@ -64,12 +67,14 @@ fn asked(point: &'static str, of: &str) -> Option<&'static Armed> {
 /// Fails, when the test asked for it at `point.of`.
 ///
 /// # Errors
-/// The test asked for an error; for a panic, it panics.
+/// The test asked for an error, or for that of a full disk; for a panic, it panics.
 pub fn check(point: &'static str, of: &str) -> Result<()> {
-    match asked(point, of) {
-        Some(armed) if armed.mode == Mode::Panic => panic!("failpoint {}", armed.name),
-        Some(armed) if armed.mode == Mode::Error => Err(Error::Inconsistent(format!("failpoint {}", armed.name))),
-        _ => Ok(()),
+    let Some(armed) = asked(point, of) else { return Ok(()) };
+    match armed.mode {
+        Mode::Panic => panic!("failpoint {}", armed.name),
+        Mode::Error => Err(Error::Inconsistent(format!("failpoint {}", armed.name))),
+        Mode::Full => Err(Error::io("failpoint", armed.name.as_ref())(ErrorKind::StorageFull.into())),
+        Mode::Abort | Mode::Hang => Ok(()),
     }
 }
 

@@ -153,6 +153,9 @@ impl Store {
         };
         let mut log = open(&from.recovered);
         if log.as_ref().is_err_and(|error| shared.give_up_ballast(error)) {
+            log = open(&from.recovered);
+        }
+        if log.as_ref().is_err_and(|error| error.code() == model::Code::DiskFull) {
             // no room for a new segment: one that nobody needs any more will do
             self.recycle_log(from)?;
             log = open(&from.recovered);

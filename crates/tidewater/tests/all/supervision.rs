@@ -76,3 +76,21 @@ fn with_the_write_service_down_files_are_still_read() {
     server.lines("cpu v=2i 1700000001");
     assert_eq!(server.rows("SELECT count(*) FROM cpu"), serde_json::json!([[2]]));
 }
+
+#[test]
+fn a_start_on_a_full_disk_first_gives_up_the_reserve_and_flushes_only_if_that_is_not_enough() {
+    let dir = folder();
+    let quiet = ["ingest.max_buffer_age_ms=60000"];
+    let mut server = Server::start(dir.path(), &quiet);
+    server.lines("cpu v=1i 1700000000");
+    for (rows, (point, flushes)) in (1..).zip([("start.log:1=full", 0.0), ("start.log:2=full", 1.0)]) {
+        server.kill();
+        server = Server::try_start(dir.path(), &quiet, &[("TIDEWATER_FAILPOINT", point)]).expect("it starts");
+        let read = |name: &str| server.metric(name);
+        let seen = (read("tidewater_ballast_given_up_total"), read("arc_buffer_flushes_total"));
+        assert_eq!(seen, (1.0, flushes), "{point}");
+        assert_eq!(server.rows("SELECT count(*) FROM cpu"), serde_json::json!([[rows]]), "{point}");
+        // with the next write the reserve is held again
+        server.lines("cpu v=1i 1700000000");
+    }
+}
