@@ -25,9 +25,9 @@ const TESTS: [&str; 8] =
 /// What costs write over a week is asked elsewhere; each takes as long as all others together.
 const SLOW: [&str; 2] = ["a_thousand_quiet_tables_flushed", "the_live_files_of_many_tables"];
 /// Sequences of the model, damages of the log: enough to be quick. The same ones for each mutant.
-const TEST_AMOUNT: u64 = 40;
+const TEST_AMOUNT: u64 = 20;
 const TEST_SEED: u64 = 1;
-const TIMEOUT_S: &str = "240";
+const TIMEOUT_S: &str = "150";
 /// The store is compiled for each mutant, so almost in haste; its dependencies once, so with optimisation.
 const PROFILE: [&str; 3] = [
     r#"--config=profile.dev.package."*".opt-level=2"#,

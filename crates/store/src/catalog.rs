@@ -190,3 +190,5 @@ fn new_log_id() -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod script_tests;

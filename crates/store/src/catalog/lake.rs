@@ -460,6 +460,8 @@ impl Lake {
             self.run("DELETE FROM ducklake_column WHERE end_snapshot <= ?", [keep])?;
             self.schedule_files(keep, now_us)?;
             self.forget_tables(keep)?;
+            self.run("DELETE FROM ducklake_schema WHERE end_snapshot <= ?", [keep])?;
+            self.run("DELETE FROM tw_database WHERE database_id NOT IN (SELECT schema_id FROM ducklake_schema)", [])?;
         }
         Ok(gone)
     }
@@ -507,10 +509,11 @@ impl Lake {
             "tw_column",
             "tw_cast",
             "tw_flushed",
-            "ducklake_table",
         ] {
             self.run(&format!("DELETE FROM {table} WHERE table_id IN {ended}"), [keep])?;
         }
+        // earlier names of live tables among them
+        self.run("DELETE FROM ducklake_table WHERE end_snapshot <= ?", [keep])?;
         Ok(())
     }
 
