@@ -189,6 +189,6 @@ fn new_log_id() -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 pub(crate) mod script_tests;

@@ -4,19 +4,19 @@ use model::{Batch, BatchColumn, Clock, DatabaseName, ManualClock, Role, TableMod
 
 use crate::{Store, StoreConfig, WriteRequest};
 
-const NOW: i64 = 1_700_000_000_000_000;
+pub(crate) const NOW: i64 = 1_700_000_000_000_000;
 
-fn config(folder: &std::path::Path) -> StoreConfig {
+pub(crate) fn config(folder: &std::path::Path) -> StoreConfig {
     let mut config = StoreConfig::new(folder, 64 << 20);
     config.min_free_bytes = 0;
     config
 }
 
-fn open(folder: &std::path::Path) -> Store {
+pub(crate) fn open(folder: &std::path::Path) -> Store {
     Store::open(config(folder), Arc::new(ManualClock::at(NOW))).unwrap()
 }
 
-fn request(table: &str, times: &[i64]) -> WriteRequest {
+pub(crate) fn request(table: &str, times: &[i64]) -> WriteRequest {
     let ints = arrow::array::Int64Array::from_iter_values(0..times.len() as i64);
     WriteRequest {
         database: DatabaseName::new("db").unwrap(),
@@ -35,7 +35,7 @@ fn request(table: &str, times: &[i64]) -> WriteRequest {
 }
 
 /// A row of a mebibyte: much log for little work.
-fn large(table: &str, number: usize) -> WriteRequest {
+pub(crate) fn large(table: &str, number: usize) -> WriteRequest {
     let mut large = request(table, &[NOW + number as i64]);
     let text = format!("{number}{}", "x".repeat(1 << 20));
     let texts = arrow::array::DictionaryArray::<arrow::datatypes::UInt32Type>::from_iter([text.as_str()]);
@@ -43,14 +43,14 @@ fn large(table: &str, number: usize) -> WriteRequest {
     large
 }
 
-fn rows(store: &Store, table: &str) -> Option<usize> {
+pub(crate) fn rows(store: &Store, table: &str) -> Option<usize> {
     let view = store.view();
     let table = view.table("db", table)?;
     Some(table.file_rows as usize + table.hot.rows())
 }
 
 /// Puts a file where the folder of a table should be: its flushes fail until that file is gone.
-fn block(store: &Store, table: &str) -> std::path::PathBuf {
+pub(crate) fn block(store: &Store, table: &str) -> std::path::PathBuf {
     let view = store.view();
     let folder = crate::flush::table_folder(store.shared(), &view, &view.table("db", table).unwrap().info).unwrap();
     std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
