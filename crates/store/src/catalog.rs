@@ -189,6 +189,8 @@ fn new_log_id() -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod format_tests;
 #[cfg(test)]
 pub(crate) mod script_tests;
+#[cfg(test)]
+pub(crate) mod tests;

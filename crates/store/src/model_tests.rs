@@ -123,7 +123,11 @@ impl Tried {
         config.durability = crate::Durability::Process;
         config.merge_min_files = 2;
         let store = Store::open(config, Arc::new(self.clock.clone())).unwrap();
-        assert_eq!(told(&store.view()), before.unwrap_or_else(|| told(&store.view())), "a start reads what the View said");
+        assert_eq!(
+            told(&store.view()),
+            before.unwrap_or_else(|| told(&store.view())),
+            "a start reads what the View said"
+        );
         self.store = Some(store);
     }
 

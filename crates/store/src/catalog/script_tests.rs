@@ -45,20 +45,23 @@ pub(crate) fn told(view: &View) -> String {
 /// What stands in the catalog: rows of a table of SQLite, sorted, without what is another each time.
 fn rows(catalog: &Connection, table: &str) -> Vec<String> {
     let by_chance = |column: &str| {
-        let ends = ["uuid", "crc32c", "blocks", "bytes", "footer_size", "log_id", "source"].map(|end| column.ends_with(end));
-        ends.contains(&true) || (column == "path" && ["ducklake_data_file", "ducklake_files_scheduled_for_deletion"].contains(&table))
+        let ends =
+            ["uuid", "crc32c", "blocks", "bytes", "footer_size", "log_id", "source"].map(|end| column.ends_with(end));
+        ends.contains(&true)
+            || (column == "path" && ["ducklake_data_file", "ducklake_files_scheduled_for_deletion"].contains(&table))
     };
     let mut statement = catalog.prepare(&format!("SELECT * FROM {table}")).unwrap();
     let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
     let mut found = statement.query([]).unwrap();
     let mut out = Vec::new();
     while let Some(row) = found.next().unwrap() {
-        let shown = names.iter().enumerate().filter(|(_, name)| !by_chance(name)).map(|(at, _)| match row.get(at).unwrap() {
-            Value::Null => "-".to_owned(),
-            Value::Integer(number) => number.to_string(),
-            Value::Text(text) => text,
-            other => format!("{other:?}"),
-        });
+        let shown =
+            names.iter().enumerate().filter(|(_, name)| !by_chance(name)).map(|(at, _)| match row.get(at).unwrap() {
+                Value::Null => "-".to_owned(),
+                Value::Integer(number) => number.to_string(),
+                Value::Text(text) => text,
+                other => format!("{other:?}"),
+            });
         out.push(shown.collect::<Vec<_>>().join(" | "));
     }
     out.sort();
@@ -97,8 +100,16 @@ impl Script {
         let catalog = self.catalog();
         let mut names = catalog.prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").unwrap();
         let names: Vec<String> = names.query_map([], |r| r.get(0)).unwrap().map(Result::unwrap).collect();
-        let shown = |name: &&String| !["tw_meta", "tw_digest", "ducklake_metadata", "sqlite_sequence"].contains(&name.as_str());
-        let now: Catalog = names.iter().filter(shown).map(|name| (name.clone(), rows(&catalog, name))).collect();
+        let shown =
+            |name: &&String| !["tw_meta", "tw_digest", "ducklake_metadata", "sqlite_sequence"].contains(&name.as_str());
+        let schema = "SELECT sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL";
+        let mut schema = catalog.prepare(schema).unwrap();
+        let schema = schema
+            .query_map([], |r| r.get::<_, String>(0))
+            .unwrap()
+            .map(|sql| sql.unwrap().split_whitespace().collect::<Vec<_>>().join(" "));
+        let mut now: Catalog = names.iter().filter(shown).map(|name| (name.clone(), rows(&catalog, name))).collect();
+        now.insert("schema".into(), schema.collect());
         writeln!(self.told, "== {step}").unwrap();
         for (table, rows) in &now {
             let before = self.known.get(table).cloned().unwrap_or_default();
@@ -294,7 +305,8 @@ fn each_change_writes_these_rows_and_a_start_reads_what_the_view_says() {
 
 /// A copy of a data file as another program would write it: its columns have no ids.
 fn without_ids(from: &Path, to: &Path) {
-    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(std::fs::File::open(from).unwrap(), 1_024);
+    let reader =
+        parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(std::fs::File::open(from).unwrap(), 1_024);
     let batches: Vec<RecordBatch> = reader.unwrap().map(Result::unwrap).collect();
     let schema = batches[0].schema();
     let fields: Vec<_> = schema.fields().iter().map(|f| f.as_ref().clone().with_metadata(Default::default())).collect();
