@@ -189,6 +189,8 @@ fn new_log_id() -> String {
 }
 
 #[cfg(test)]
+mod commit_tests;
+#[cfg(test)]
 mod format_tests;
 #[cfg(test)]
 pub(crate) mod script_tests;

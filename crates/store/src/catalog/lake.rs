@@ -78,7 +78,7 @@ impl Lake {
 
     pub(super) fn begin(&self) -> Result<Draft> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let draft = self.connection.query_row(
+        let newest = self.connection.query_row(
             "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id, snapshot_time
              FROM ducklake_snapshot ORDER BY snapshot_id DESC LIMIT 1",
             [],
@@ -94,8 +94,12 @@ impl Lake {
                     is_ddl: false,
                 })
             },
-        )?;
-        Ok(draft)
+        );
+        if newest.is_err() {
+            // else no later one could begin
+            let _ = self.execute_batch("ROLLBACK");
+        }
+        Ok(newest?)
     }
 
     pub(super) fn execute_batch(&self, sql: &str) -> Result<()> {
