@@ -20,8 +20,17 @@ const FILES: [&str; 6] = [
 ];
 
 /// The tests that judge, by their modules; frozen before the first score.
-const TESTS: [&str; 8] =
-    ["log::", "record::", "catalog::", "compact::", "side::", "idempotency::", "retention::", "model_tests::"];
+const TESTS: [&str; 9] = [
+    "log::",
+    "record::",
+    "flush::",
+    "catalog::",
+    "compact::",
+    "side::",
+    "idempotency::",
+    "retention::",
+    "model_tests::",
+];
 /// What costs write over a week is asked elsewhere; each takes as long as all others together.
 const SLOW: [&str; 2] = ["a_thousand_quiet_tables_flushed", "the_live_files_of_many_tables"];
 /// Sequences of the model, damages of the log: enough to be quick. The same ones for each mutant.
