@@ -335,7 +335,7 @@ fn try_by(row: &Row, by: &By, amount: u64, options: &Options) -> Result<Vec<Stri
         }
         By::Load => vec![load::run(amount as f64, options.connections, options.small)?],
         By::Interleave => interleave(amount)?,
-        By::Mutants => mutants::run(amount, options.seed)?,
+        By::Mutants => mutants::run(amount, options.seed, &commit()?)?,
         By::Fuzz => {
             let fuzz = |targets: &[&str], runs| {
                 let targets = targets.iter().map(|&target| target.to_owned()).collect();

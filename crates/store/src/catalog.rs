@@ -189,4 +189,10 @@ fn new_log_id() -> String {
 }
 
 #[cfg(test)]
-mod tests;
+mod commit_tests;
+#[cfg(test)]
+mod format_tests;
+#[cfg(test)]
+pub(crate) mod script_tests;
+#[cfg(test)]
+pub(crate) mod tests;

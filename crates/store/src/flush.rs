@@ -312,3 +312,6 @@ pub fn table_folder(shared: &Shared, view: &View, info: &TableInfo) -> Result<Pa
         view.database_of(info).ok_or_else(|| Error::Inconsistent(format!("table {} has no database", info.name)))?;
     Ok(shared.layout.data().join(&*database.path).join(&*info.path))
 }
+
+#[cfg(test)]
+mod tests;

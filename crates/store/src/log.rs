@@ -77,4 +77,6 @@ pub(crate) fn sequences(folder: &Path) -> crate::error::Result<Vec<u64>> {
 }
 
 #[cfg(test)]
+mod layout_tests;
+#[cfg(test)]
 mod tests;

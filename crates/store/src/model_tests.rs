@@ -12,6 +12,7 @@ use model::{Batch, BatchColumn, Clock, ColumnId, ColumnType, DatabaseName, ItemN
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
+use crate::catalog::script_tests::told;
 use crate::compact::Scope;
 use crate::continuous::Window;
 use crate::flush::table_folder;
@@ -115,12 +116,19 @@ impl Tried {
     }
 
     fn start(&mut self) {
-        self.store = None; // no clean stop: a crash, but for the page cache
+        // no clean stop: a crash, but for the page cache
+        let before = self.store.take().map(|store| told(&store.view()));
         let mut config = StoreConfig::new(self.folder.path(), 64 << 20);
         config.min_free_bytes = 0;
         config.durability = crate::Durability::Process;
         config.merge_min_files = 2;
-        self.store = Some(Store::open(config, Arc::new(self.clock.clone())).unwrap());
+        let store = Store::open(config, Arc::new(self.clock.clone())).unwrap();
+        assert_eq!(
+            told(&store.view()),
+            before.unwrap_or_else(|| told(&store.view())),
+            "a start reads what the View said"
+        );
+        self.store = Some(store);
     }
 
     fn store(&self) -> &Store {

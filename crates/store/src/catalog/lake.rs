@@ -78,7 +78,7 @@ impl Lake {
 
     pub(super) fn begin(&self) -> Result<Draft> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let draft = self.connection.query_row(
+        let newest = self.connection.query_row(
             "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id, snapshot_time
              FROM ducklake_snapshot ORDER BY snapshot_id DESC LIMIT 1",
             [],
@@ -94,8 +94,12 @@ impl Lake {
                     is_ddl: false,
                 })
             },
-        )?;
-        Ok(draft)
+        );
+        if newest.is_err() {
+            // else no later one could begin
+            let _ = self.execute_batch("ROLLBACK");
+        }
+        Ok(newest?)
     }
 
     pub(super) fn execute_batch(&self, sql: &str) -> Result<()> {
@@ -460,6 +464,8 @@ impl Lake {
             self.run("DELETE FROM ducklake_column WHERE end_snapshot <= ?", [keep])?;
             self.schedule_files(keep, now_us)?;
             self.forget_tables(keep)?;
+            self.run("DELETE FROM ducklake_schema WHERE end_snapshot <= ?", [keep])?;
+            self.run("DELETE FROM tw_database WHERE database_id NOT IN (SELECT schema_id FROM ducklake_schema)", [])?;
         }
         Ok(gone)
     }
@@ -507,10 +513,11 @@ impl Lake {
             "tw_column",
             "tw_cast",
             "tw_flushed",
-            "ducklake_table",
         ] {
             self.run(&format!("DELETE FROM {table} WHERE table_id IN {ended}"), [keep])?;
         }
+        // earlier names of live tables among them
+        self.run("DELETE FROM ducklake_table WHERE end_snapshot <= ?", [keep])?;
         Ok(())
     }
 

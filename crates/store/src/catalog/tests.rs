@@ -4,19 +4,19 @@ use model::{Batch, BatchColumn, Clock, DatabaseName, ManualClock, Role, TableMod
 
 use crate::{Store, StoreConfig, WriteRequest};
 
-const NOW: i64 = 1_700_000_000_000_000;
+pub(crate) const NOW: i64 = 1_700_000_000_000_000;
 
-fn config(folder: &std::path::Path) -> StoreConfig {
+pub(crate) fn config(folder: &std::path::Path) -> StoreConfig {
     let mut config = StoreConfig::new(folder, 64 << 20);
     config.min_free_bytes = 0;
     config
 }
 
-fn open(folder: &std::path::Path) -> Store {
+pub(crate) fn open(folder: &std::path::Path) -> Store {
     Store::open(config(folder), Arc::new(ManualClock::at(NOW))).unwrap()
 }
 
-fn request(table: &str, times: &[i64]) -> WriteRequest {
+pub(crate) fn request(table: &str, times: &[i64]) -> WriteRequest {
     let ints = arrow::array::Int64Array::from_iter_values(0..times.len() as i64);
     WriteRequest {
         database: DatabaseName::new("db").unwrap(),
@@ -34,14 +34,23 @@ fn request(table: &str, times: &[i64]) -> WriteRequest {
     }
 }
 
-fn rows(store: &Store, table: &str) -> Option<usize> {
+/// A row of a mebibyte: much log for little work.
+pub(crate) fn large(table: &str, number: usize) -> WriteRequest {
+    let mut large = request(table, &[NOW + number as i64]);
+    let text = format!("{number}{}", "x".repeat(1 << 20));
+    let texts = arrow::array::DictionaryArray::<arrow::datatypes::UInt32Type>::from_iter([text.as_str()]);
+    large.batches[0].columns = vec![BatchColumn { name: "text".into(), role: Role::Field, array: Arc::new(texts) }];
+    large
+}
+
+pub(crate) fn rows(store: &Store, table: &str) -> Option<usize> {
     let view = store.view();
     let table = view.table("db", table)?;
     Some(table.file_rows as usize + table.hot.rows())
 }
 
 /// Puts a file where the folder of a table should be: its flushes fail until that file is gone.
-fn block(store: &Store, table: &str) -> std::path::PathBuf {
+pub(crate) fn block(store: &Store, table: &str) -> std::path::PathBuf {
     let view = store.view();
     let folder = crate::flush::table_folder(store.shared(), &view, &view.table("db", table).unwrap().info).unwrap();
     std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
@@ -358,24 +367,26 @@ fn a_flush_that_cannot_commit_keeps_its_log() {
     config.hot_budget_bytes = 1 << 30;
     config.durability = crate::Durability::Process;
     let store = Store::open(config.clone(), Arc::new(ManualClock::at(NOW))).unwrap();
-    let times: Vec<i64> = (0..60_000).map(|i| NOW + i).collect();
-    let requests = 3 * (64 << 20) / (times.len() * 16);
-    for _ in 0..requests {
-        store.write(request("t", &times)).unwrap();
-    }
+    let requests = 3 * 64;
+    (0..requests).for_each(|i| drop(store.write(large("t", i)).unwrap()));
     // somebody holds the catalog
     let held = rusqlite::Connection::open(folder.path().join("catalog.sqlite")).unwrap();
     held.execute_batch("BEGIN IMMEDIATE").unwrap();
     std::thread::scope(|scope| {
-        let flush = scope.spawn(|| store.flush());
-        while !flush.is_finished() {
+        let (done, outcome) = std::sync::mpsc::channel();
+        let store = &store;
+        scope.spawn(move || done.send(store.flush()).unwrap());
+        let flushed = loop {
             store.tend().unwrap();
-        }
-        assert!(flush.join().unwrap().is_err(), "it cannot commit");
+            if let Ok(flushed) = outcome.recv_timeout(std::time::Duration::from_millis(10)) {
+                break flushed;
+            }
+        };
+        assert!(flushed.is_err(), "it cannot commit");
     });
     drop((store, held));
     let store = Store::open(config, Arc::new(ManualClock::at(NOW))).unwrap();
-    assert_eq!(rows(&store, "t"), Some(requests * times.len()));
+    assert_eq!(rows(&store, "t"), Some(requests));
 }
 
 #[test]
@@ -406,20 +417,19 @@ fn a_quiet_row_and_a_table_that_cannot_flush_do_not_keep_the_log() {
     store.write(request("quiet", &[NOW])).unwrap();
     store.write(request("stuck", &[NOW])).unwrap();
     let file = block(&store, "stuck");
-    let times: Vec<i64> = (0..60_000).map(|i| NOW + i).collect();
     let mut busy = 0;
-    let mut refused = 0;
+    let (mut more, mut refused) = (0, 0);
     let began = std::time::Instant::now();
-    while busy < 300 * times.len() || refused == 0 {
+    while busy < 300 || refused == 0 {
         assert!(began.elapsed().as_secs() < 60, "{busy} rows, {refused} refusals");
         store.flush_due();
-        match store.write(request("busy", &times)) {
-            Ok(_) => busy += times.len(),
+        match store.write(large("busy", busy)) {
+            Ok(_) => busy += 1,
             Err(crate::Error::HotFull { .. }) => {}
             Err(error) => panic!("{error}"),
         }
-        match store.write(request("stuck", &times)) {
-            Ok(_) => {}
+        match store.write(large("stuck", more)) {
+            Ok(_) => more += 1,
             Err(crate::Error::TableStuck(name)) => {
                 assert_eq!(name, "stuck", "the table that cannot flush is refused, and it alone");
                 refused += 1;

@@ -7,10 +7,10 @@ use model::Lsn;
 use super::*;
 use crate::error::Result;
 
-const ID: LogId = [7; 16];
+pub(super) const ID: LogId = [7; 16];
 
 /// Writes `groups` groups of two records each, every one synced; returns the folder.
-fn written(groups: u64) -> tempfile::TempDir {
+pub(super) fn written(groups: u64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open(folder.path()).unwrap();
     for group in 0..groups {
@@ -20,18 +20,18 @@ fn written(groups: u64) -> tempfile::TempDir {
     folder
 }
 
-fn open(folder: &Path) -> Result<LogWriter> {
+pub(super) fn open(folder: &Path) -> Result<LogWriter> {
     let recovered = recover(folder, &ID, |_, _| Ok(()))?;
     LogWriter::open(folder.to_owned(), ID, &recovered, 0)
 }
 
-fn append(log: &mut LogWriter, group: u64) {
+pub(super) fn append(log: &mut LogWriter, group: u64) {
     let bodies = [vec![group as u8; 300], vec![group as u8; 5]];
     let lsn = |i: u64| Lsn(group * 2 + i + 1);
     log.append(&[(lsn(0), &bodies[0]), (lsn(1), &bodies[1])]).unwrap();
 }
 
-fn lsns(folder: &Path) -> (Vec<u64>, Recovered) {
+pub(super) fn lsns(folder: &Path) -> (Vec<u64>, Recovered) {
     let mut found = Vec::new();
     let recovered = recover(folder, &ID, |lsn, _| {
         found.push(lsn.0);
@@ -41,12 +41,12 @@ fn lsns(folder: &Path) -> (Vec<u64>, Recovered) {
     (found, recovered)
 }
 
-fn first_segment(folder: &Path) -> PathBuf {
+pub(super) fn first_segment(folder: &Path) -> PathBuf {
     segment_path(folder, 1)
 }
 
 /// Offsets at which the groups of the first segment begin; each takes 1 024 bytes here.
-fn group_at(group: u64) -> u64 {
+pub(super) fn group_at(group: u64) -> u64 {
     512 + group * 512
 }
 

@@ -234,3 +234,289 @@ fn what_is_left_of_a_dropped_table_stays_away() {
     assert!(report.copy_of.is_some() && report.aside.len() == 1, "{report:?}");
     assert_eq!(contents(&open(folder.path()).unwrap()).into_keys().collect::<Vec<_>>(), ["db.kept"]);
 }
+
+/// Has a test of this file end, in a process of its own, where a change of type would write its second new file.
+#[test]
+fn cut_retype() {
+    let Ok(folder) = std::env::var("TW_CUT_RETYPE") else { return };
+    let store = open(Path::new(&folder)).unwrap();
+    let table = store.view().table("db", "cpu").unwrap().info.id;
+    let _ = store.retype(table, "v", ColumnType::Float64, &Handle::of_server("test"));
+}
+
+#[test]
+fn a_change_of_type_that_was_cut_short_has_not_been_and_one_that_was_done_has() {
+    for (point, ty) in [("retype.rewritten", ColumnType::Int64), ("retype.commit.after", ColumnType::Float64)] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).unwrap();
+        for hour in 0..2 {
+            write(&store, "cpu", TableMode::Append, &[(NOW - hour * HOUR_US, "a", hour)]);
+            store.flush().unwrap();
+        }
+        drop(store);
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "catalog::rebuild::tests::cut_retype", "--nocapture"])
+            .env("TW_CUT_RETYPE", folder.path())
+            .env("TIDEWATER_FAILPOINT", point)
+            .output()
+            .unwrap();
+        assert!(!child.status.success(), "it ends at the failpoint");
+        lose_catalog(folder.path());
+        let report = repair_catalog(folder.path(), NOW).unwrap();
+        assert!(report.found.len() == 2 && !report.aside.is_empty(), "{point}: {report:?}");
+        let store = open(folder.path()).unwrap();
+        let (_, columns, rows) = contents(&store)["db.cpu"].clone();
+        assert_eq!((&columns[2], rows), (&("v".to_owned(), ty, Role::Field), 2), "{point}");
+        write(&store, "cpu", TableMode::Append, &[(NOW, "b", 5)]);
+        store.flush().unwrap();
+    }
+}
+
+#[test]
+fn names_come_back_as_they_were_and_two_of_one_name_get_a_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    for table in ["Größe %/1", ".hidden", "a-7", "cpu"] {
+        write(&store, table, TableMode::Append, &[(NOW, "a", 1)]);
+    }
+    store.flush().unwrap();
+    let first = store.view().table("db", "cpu").unwrap().info.id;
+    store.drop_table(first).unwrap();
+    write(&store, "CPU", TableMode::Append, &[(NOW, "a", 2), (NOW, "b", 3)]);
+    store.flush().unwrap();
+    let second = store.view().table("db", "cpu").unwrap().info.id;
+    store.drop_database(store.view().database("db").unwrap().id).unwrap();
+    write(&store, "cpu", TableMode::Append, &[(NOW, "a", 2), (NOW, "b", 3), (NOW, "c", 4)]);
+    store.flush().unwrap();
+    let third = store.view().database("db").unwrap().id;
+    drop(store);
+    lose_catalog(folder.path());
+    let report = repair_catalog(folder.path(), NOW).unwrap();
+    assert!(report.aside.is_empty() && report.found.len() == 6, "{report:?}");
+    let store = open(folder.path()).unwrap();
+    let rows: BTreeMap<String, usize> = contents(&store).into_iter().map(|(name, (_, _, rows))| (name, rows)).collect();
+    let number = |name: &str, rows| (name.to_owned(), rows);
+    let wanted = [
+        number("db..hidden", 1),
+        number("db.Größe %/1", 1),
+        number("db.a-7", 1),
+        number("db.cpu", 1),
+        (format!("db.CPU_{second}"), 2),
+        (format!("db_{third}.cpu"), 3),
+    ];
+    assert_eq!(rows, wanted.into());
+    assert_eq!(store.view().table("db", "cpu").unwrap().info.id, first, "each has its own number again");
+}
+
+#[test]
+fn what_was_deleted_and_what_was_rewritten_beside_it_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    // one flush of two files
+    write(&store, "cpu", TableMode::Append, &[(NOW, "a", 1), (NOW, "b", 2), (NOW - HOUR_US, "a", 3)]);
+    store.flush().unwrap();
+    let table = Arc::clone(store.view().table("db", "cpu").unwrap());
+    assert_eq!(table.files.len(), 2);
+    let host = table.info.schema.find("host").unwrap().id;
+    let filter = HostIs([host]);
+    let deleted = store.delete_rows(table.info.id, &filter, false, &Handle::of_server("test"), |_| Ok(())).unwrap();
+    assert_eq!((deleted.rows, deleted.rewritten), (1, 1));
+    let home = crate::flush::table_folder(store.shared(), &store.view(), &table.info).unwrap();
+    let now = store.view().table("db", "cpu").unwrap().files.clone();
+    let ended: Vec<_> = table.files.iter().filter(|f| now.iter().all(|n| n.id != f.id)).collect();
+    assert_eq!(ended.len(), 1);
+    let lsn = store.view().table("db", "cpu").unwrap().flushed;
+    drop(store);
+    // with the old file, and after its removal: what is left of the flush is whole all the same
+    for is_removed in [false, true] {
+        if is_removed {
+            std::fs::remove_file(folder.path().join("data").join(&home).join(&*ended[0].path))
+                .or_else(|_| {
+                    let aside = std::fs::read_dir(folder.path()).unwrap().flatten().map(|e| e.path());
+                    aside.filter(|p| p.to_string_lossy().contains("aside")).try_for_each(std::fs::remove_dir_all)
+                })
+                .unwrap();
+        }
+        lose_catalog(folder.path());
+        let report = repair_catalog(folder.path(), NOW).unwrap();
+        assert_eq!((report.found.len(), report.aside.len()), (2, usize::from(!is_removed)), "{report:?}");
+        let store = open(folder.path()).unwrap();
+        let view = store.view();
+        let table = view.table("db", "cpu").unwrap();
+        assert_eq!((table.file_rows, table.hot.rows(), table.flushed), (2, 0, lsn));
+    }
+    let sum = "SELECT record_count, (SELECT sum(record_count) FROM ducklake_data_file) FROM ducklake_table_stats";
+    let catalog = rusqlite::Connection::open(folder.path().join("catalog.sqlite")).unwrap();
+    let counted: (u64, u64) = catalog.query_row(sum, [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+    assert_eq!(counted, (2, 2));
+}
+
+/// Rows of host b.
+struct HostIs([model::ColumnId; 1]);
+
+impl crate::rewrite::RowFilter for HostIs {
+    fn judge(&self, table: &Arc<crate::view::Table>) -> crate::Result<Vec<crate::rewrite::Judged>> {
+        Ok(vec![crate::rewrite::Judged::Read; table.files.len()])
+    }
+
+    fn columns(&self) -> &[model::ColumnId] {
+        &self.0
+    }
+
+    fn mask(&self, batch: &arrow::array::RecordBatch) -> crate::Result<arrow::array::BooleanArray> {
+        let hosts = arrow::array::AsArray::as_string::<i32>(batch.column(0));
+        Ok(hosts.iter().map(|host| host.map(|host| host == "b")).collect())
+    }
+}
+
+#[test]
+fn what_cannot_be_read_or_has_no_place_is_named_and_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    write(&store, "cpu", TableMode::Append, &[(NOW, "a", 1)]);
+    store.flush().unwrap();
+    let table = Arc::clone(store.view().table("db", "cpu").unwrap());
+    let home = crate::flush::table_folder(store.shared(), &store.view(), &table.info).unwrap();
+    drop(store);
+    let data = folder.path().join("data");
+    let whole = std::fs::read(home.join(&*table.files[0].path)).unwrap();
+    let bad = [home.join("bad.parquet"), data.join("lost.parquet"), data.join("db-1").join("x.parquet")];
+    crate::durable::write_file(&bad[0], b"no parquet", 0o600).unwrap();
+    crate::durable::write_file(&bad[1], &whole, 0o600).unwrap();
+    crate::durable::write_file(&bad[2], &whole, 0o600).unwrap();
+    let notes = home.join("notes.txt");
+    crate::durable::write_file(&notes, b"mine", 0o600).unwrap();
+    lose_catalog(folder.path());
+    let report = repair_catalog(folder.path(), NOW).unwrap();
+    for path in &bad {
+        let name = path.file_name().unwrap();
+        assert!(report.unsure.iter().any(|text| text.starts_with(&format!("{}: ", path.display()))), "{report:?}");
+        assert!(report.aside.iter().any(|aside| aside.file_name() == Some(name) && aside.exists()), "{report:?}");
+        assert!(!path.exists());
+    }
+    assert_eq!((report.found.len(), report.aside.len(), notes.exists()), (1, 3, true));
+    assert_eq!(contents(&open(folder.path()).unwrap())["db.cpu"].2, 1);
+}
+
+#[test]
+fn files_that_are_gone_or_short_are_listed_also_when_the_catalog_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    for hour in 0..3 {
+        write(&store, "cpu", TableMode::Append, &[(NOW - hour * HOUR_US, "a", hour)]);
+        store.flush().unwrap();
+    }
+    let table = Arc::clone(store.view().table("db", "cpu").unwrap());
+    let home = crate::flush::table_folder(store.shared(), &store.view(), &table.info).unwrap();
+    store.close(std::time::Duration::from_secs(5));
+    assert!(repair_catalog(folder.path(), NOW).unwrap().missing.is_empty());
+    let [gone, short] = [0, 2].map(|at: usize| home.join(&*table.files[at].path));
+    std::fs::remove_file(&gone).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&short).unwrap().set_len(table.files[2].bytes - 1).unwrap();
+    let report = repair_catalog(folder.path(), NOW).unwrap();
+    let below = |path: &Path| path.strip_prefix(folder.path().join("data")).unwrap().to_str().unwrap().to_owned();
+    let mut wanted = [below(&gone), below(&short)];
+    let mut missing = report.missing.clone();
+    (wanted.sort(), missing.sort());
+    assert_eq!((report.damage.as_deref(), &missing[..]), (None, &wanted[..]), "{report:?}");
+}
+
+#[test]
+fn a_column_and_rows_that_only_the_log_knows_are_kept_and_those_of_dropped_tables_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    write(&store, "cpu", TableMode::Append, &[(NOW, "a", 1)]);
+    store.flush().unwrap();
+    write(&store, "gone", TableMode::Append, &[(NOW, "a", 1)]);
+    let gone = store.view().table("db", "gone").unwrap().info.id;
+    store.drop_table(gone).unwrap();
+    store.copy_catalog().unwrap();
+    let mut more = vec![(NOW + 1, 2.5)];
+    let column = |array: ArrayRef| BatchColumn { name: "w".into(), role: Role::Field, array };
+    let values: ArrayRef = Arc::new(arrow::array::Float64Array::from_iter_values(more.iter().map(|r| r.1)));
+    let batch = Batch {
+        table: "cpu".into(),
+        time: more.drain(..).map(|r| r.0).collect::<Vec<_>>().into(),
+        time_ns: None,
+        columns: vec![column(values)],
+        origin: Vec::new(),
+    };
+    let database = DatabaseName::new("db").unwrap();
+    let (mode, batches) = (TableMode::Append, vec![batch]);
+    store.write(WriteRequest { database, mode, batches, partial: false, durability: None, key: None }).unwrap();
+    write(&store, "new", TableMode::Append, &[(NOW, "a", 1)]);
+    let ids = ["cpu", "new"].map(|name| store.view().table("db", name).unwrap().info.id);
+    let column = store.view().table("db", "cpu").unwrap().info.schema.find("w").unwrap().id;
+    drop(store);
+    lose_catalog(folder.path());
+    let report = repair_catalog(folder.path(), NOW).unwrap();
+    let says = |text: String| assert!(report.unsure.contains(&text), "no {text:?}: {report:?}");
+    says(format!("table {}: the log has a column that no file names: it is column_{column}", ids[0]));
+    let new = format!("recovered.table_{}", ids[1]);
+    says(format!("1 rows of the log belong to a table that no file names: they are {new}"));
+    let after = contents(&open(folder.path()).unwrap());
+    let known: Vec<&String> = after.keys().collect();
+    assert_eq!(known, [&"db.cpu".to_owned(), &new]);
+    assert_eq!((after["db.cpu"].2, after[&new].2), (2, 1));
+    assert_eq!(after["db.cpu"].1[3], (format!("column_{column}"), ColumnType::Float64, Role::None));
+    let roles: Vec<Role> = after[&new].1.iter().map(|c| c.2).collect();
+    assert_eq!((roles[0], &after[&new].1[0].0[..]), (Role::Time, "time"));
+}
+
+/// Writes a data file anew under its name, as `change` has its fields and without what it says of itself.
+fn as_others_write(path: &Path, change: impl Fn(&arrow::datatypes::Field) -> arrow::datatypes::Field) {
+    let reader = crate::file::reader(path).unwrap().build().unwrap();
+    let batches: Vec<arrow::array::RecordBatch> = reader.map(Result::unwrap).collect();
+    let fields: Vec<_> = batches[0].schema().fields().iter().map(|f| change(f)).collect();
+    let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+    let mut bytes = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), None).unwrap();
+    for batch in batches {
+        writer
+            .write(&arrow::array::RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()).unwrap())
+            .unwrap();
+    }
+    writer.close().unwrap();
+    crate::durable::write_file(path, &bytes, 0o600).unwrap();
+}
+
+#[test]
+fn files_of_earlier_versions_and_of_others_are_brought_in_by_what_they_have() {
+    for (has_ids, has_copy) in [(true, false), (false, false), (false, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).unwrap();
+        write(&store, "cpu", TableMode::Append, &[(NOW, "a", 1)]);
+        if has_copy {
+            store.copy_catalog().unwrap();
+        }
+        write(&store, "cpu", TableMode::Append, &[(NOW + 5, "b", 2)]);
+        store.flush().unwrap();
+        let table = Arc::clone(store.view().table("db", "cpu").unwrap());
+        let path = crate::flush::table_folder(store.shared(), &store.view(), &table.info).unwrap();
+        let path = path.join(&*table.files[0].path);
+        let before = contents(&store);
+        drop(store);
+        as_others_write(&path, |field| match has_ids {
+            true => field.clone(),
+            false => field.clone().with_metadata(Default::default()),
+        });
+        lose_catalog(folder.path());
+        let report = repair_catalog(folder.path(), NOW).unwrap();
+        assert_eq!((&report.found[..], report.aside.len()), (&[path][..], 0), "{report:?}");
+        let store = open(folder.path()).unwrap();
+        let view = store.view();
+        let found = view.table("db", "cpu").unwrap();
+        let file = &found.files[0];
+        assert_eq!((file.rows, file.time_min, file.time_max), (2, NOW, NOW + 5));
+        assert_eq!((file.lsn_min, file.lsn_max), (table.flushed, table.flushed), "its name says so");
+        assert_eq!((found.flushed, found.hot.rows()), (table.flushed, 0), "the log's records are in it");
+        let names = |contents: &Contents| -> Vec<(String, ColumnType)> {
+            contents["db.cpu"].1.iter().map(|(name, ty, _)| (name.to_lowercase(), *ty)).collect()
+        };
+        assert_eq!(names(&contents(&store)), names(&before), "ids {has_ids}, copy {has_copy}");
+        let ids: Vec<u64> = found.info.schema.columns().iter().map(|c| c.id.0).collect();
+        assert_eq!(ids, [1, 2, 3], "ids {has_ids}, copy {has_copy}");
+        write(&store, "cpu", TableMode::Append, &[(NOW, "b", 2)]);
+        store.flush().unwrap();
+    }
+}

@@ -1,0 +1,294 @@
+//! What becomes of jobs that the catalog's thread is given: together, too fast, too late, in vain.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::{Clock, ColumnId, DatabaseName, ItemName, Lsn, ManualClock, TableId, TableMode};
+use rusqlite::Connection;
+
+use super::tests::{NOW, block, config, open, request, rows};
+use super::{Aside, Conversion, FlushedTable, Job, Replacement, ReplacementKind, Target};
+use crate::{Error, Store};
+
+fn name(text: &str) -> DatabaseName {
+    DatabaseName::new(text).unwrap()
+}
+
+fn id(store: &Store, table: &str) -> TableId {
+    store.view().table("db", table).unwrap().info.id
+}
+
+fn ids(store: &Store, table: &str) -> Vec<u64> {
+    store.view().table("db", table).unwrap().files.iter().map(|f| f.id).collect()
+}
+
+fn conversion(table: TableId, token: u64) -> Conversion {
+    let (target, ended, files, seen) = (Target::Mode(TableMode::Last), Vec::new(), Vec::new(), [].into());
+    Conversion { table, target, ended, files, seen, token }
+}
+
+fn replacement(table: TableId, ended: Vec<u64>, kind: ReplacementKind, token: u64) -> Replacement {
+    let (files, columns, also, job) = (Vec::new(), Vec::new(), None, "job".to_owned());
+    Replacement { table, ended, files, kind, columns, also, token, job }
+}
+
+#[test]
+fn jobs_of_a_commit_that_cannot_begin_hear_why_and_the_next_commit_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    ["t", "u"].iter().for_each(|table| drop(store.write(request(table, &[NOW])).unwrap()));
+    store.flush().unwrap();
+    store.write(request("t", &[NOW + 1])).unwrap();
+    let (table, database) = (id(&store, "t"), store.view().database("db").unwrap().id);
+    let other = Connection::open(folder.path().join("catalog.sqlite")).unwrap();
+    other.execute_batch("PRAGMA legacy_alter_table = ON; ALTER TABLE ducklake_snapshot RENAME TO gone").unwrap();
+    let new_name = ItemName::new("table", "new").unwrap();
+    let flushed = || FlushedTable { table, expected: Lsn(1), to: Lsn(2), files: Vec::new(), columns: Vec::new() };
+    let wait = |job: Job, answer: std::sync::mpsc::Receiver<crate::Result<()>>| {
+        store.committer.submit(job).unwrap();
+        answer.recv().unwrap()
+    };
+    let (reply, answer) = std::sync::mpsc::sync_channel(1);
+    let merge = replacement(table, ids(&store, "t"), ReplacementKind::Merge, 1);
+    let replaced = wait(Job::Replace { replacements: vec![merge], reply }, answer);
+    let (reply, answer) = std::sync::mpsc::sync_channel(1);
+    let converted = wait(Job::Convert { conversion: conversion(table, 1), reply }, answer);
+    let (reply, answer) = std::sync::mpsc::sync_channel(1);
+    let flush = wait(Job::Flush { table: flushed(), reply }, answer);
+    let (reply, answer) = std::sync::mpsc::sync_channel(1);
+    let aside = wait(Job::Aside { work: Aside::new(|_| Ok(())), reply }, answer);
+    let outcomes = [
+        ("create", store.create_database(name("other")).map(drop)),
+        ("define", store.write(request("v", &[NOW])).map(drop)),
+        ("drop", store.drop_table(table)),
+        ("drop database", store.drop_database(database)),
+        ("rename", store.rename_table(table, new_name)),
+        ("expire", store.expire(NOW)),
+        ("replace", replaced),
+        ("convert", converted),
+        ("flush", flush),
+        ("aside", aside),
+    ];
+    for (what, outcome) in outcomes {
+        let error = outcome.unwrap_err();
+        assert!(error.to_string().contains("ducklake_snapshot"), "{what}: {error}");
+        assert_eq!(error.code(), model::Code::Internal, "{what}");
+    }
+    assert!(store.flush().is_err());
+    other.execute_batch("ALTER TABLE gone RENAME TO ducklake_snapshot").unwrap();
+    store.create_database(name("other")).unwrap();
+    store.flush().unwrap();
+    store.write(request("v", &[NOW])).unwrap();
+    assert_eq!((rows(&store, "t"), rows(&store, "u"), rows(&store, "v")), (Some(2), Some(1), Some(1)));
+}
+
+#[test]
+fn a_job_that_fails_takes_no_other_of_its_commit_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.write(request("t", &[NOW])).unwrap();
+    store.flush().unwrap();
+    // the catalog's thread waits in the first job until all are there
+    let (open_gate, gate) = std::sync::mpsc::channel::<()>();
+    let (reply, first) = std::sync::mpsc::sync_channel(1);
+    let wait = Aside::new(move |_| {
+        let _ = gate.recv();
+        Ok(())
+    });
+    store.committer.submit(Job::Aside { work: wait, reply }).unwrap();
+    let before = store.view().snapshot;
+    let (reply, created) = std::sync::mpsc::sync_channel(1);
+    store.committer.submit(Job::CreateDatabase { database: name("one"), reply }).unwrap();
+    let (reply, twice) = std::sync::mpsc::sync_channel(1);
+    store.committer.submit(Job::CreateDatabase { database: name("ONE"), reply }).unwrap();
+    let stale = replacement(id(&store, "t"), ids(&store, "t"), ReplacementKind::Merge, 77);
+    let (reply, replaced) = std::sync::mpsc::sync_channel(1);
+    store.committer.submit(Job::Replace { replacements: vec![stale], reply }).unwrap();
+    let (reply, also) = std::sync::mpsc::sync_channel(1);
+    store.committer.submit(Job::CreateDatabase { database: name("two"), reply }).unwrap();
+    drop(open_gate);
+    first.recv().unwrap().unwrap();
+    assert_eq!(created.recv().unwrap().unwrap(), NOW);
+    assert!(matches!(twice.recv().unwrap(), Err(Error::DatabaseExists(name)) if name == "ONE"));
+    assert!(matches!(replaced.recv().unwrap(), Err(Error::LockLost(77))));
+    assert_eq!(also.recv().unwrap().unwrap(), NOW);
+    let view = store.view();
+    assert_eq!(view.snapshot, before + 1, "they shared one commit");
+    assert_eq!(ids(&store, "t").len(), 1);
+    drop(store);
+    let view = open(folder.path()).view();
+    assert!(view.database("one").is_some() && view.database("two").is_some());
+}
+
+#[test]
+fn past_the_burst_commits_come_at_their_rate_and_are_shared() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.commits_per_second = 2;
+    let store = Store::open(config, Arc::new(ManualClock::at(NOW))).unwrap();
+    let began = Instant::now();
+    (0..200).for_each(|i| assert_eq!(store.create_database(name(&format!("d{i}"))).unwrap(), NOW));
+    let (used, before) = (began.elapsed(), store.view().snapshot);
+    assert!(used < Duration::from_secs(20), "a burst does not wait: {used:?}");
+    // of the seconds that the burst took some tokens may be left
+    let left = (used.as_secs_f64() * 2.0).ceil() as u64 + 1;
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let store = &store;
+        (0..20).for_each(|i| drop(scope.spawn(move || store.create_database(name(&format!("e{i}"))).unwrap())));
+    });
+    let took = began.elapsed();
+    let snapshots = store.view().snapshot - before;
+    let may = left + (took.as_secs_f64() * 2.0).ceil() as u64;
+    assert!(snapshots < 20 && snapshots <= may, "{snapshots} snapshots in {took:?}, after {used:?}");
+    // what makes no snapshot waits for no token
+    let began = Instant::now();
+    (0..50).for_each(|_| drop(store.locks().unwrap()));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(store.view().databases.len(), 220);
+}
+
+#[test]
+fn a_dropped_table_gives_its_memory_back_and_its_flush_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.write(request("kept", &[NOW])).unwrap();
+    let kept = store.shared().hot_bytes();
+    store.write(request("t", &[NOW])).unwrap();
+    let in_its_way = block(&store, "t");
+    assert!(store.flush().is_err());
+    std::fs::remove_file(&in_its_way).unwrap();
+    store.write(request("t", &[NOW])).unwrap();
+    store.write(request("kept", &[NOW])).unwrap();
+    let kept_now = store.view().table("db", "kept").unwrap().hot.bytes();
+    let table = id(&store, "t");
+    assert!(store.shared().hot_bytes() > kept_now && kept > 0);
+    store.drop_table(table).unwrap();
+    store.drop_table(table).expect("it has ended already");
+    assert_eq!(store.shared().hot_bytes(), kept_now);
+    let flushed = FlushedTable { table, expected: Lsn(0), to: Lsn(2), files: Vec::new(), columns: Vec::new() };
+    let error = store.committer.wait(|reply| Job::Flush { table: flushed, reply }).unwrap_err();
+    assert!(error.to_string().contains("ended while it was flushed"), "{error}");
+    store.flush().unwrap();
+    assert_eq!((rows(&store, "t"), rows(&store, "kept"), store.shared().hot_bytes()), (None, Some(2), 0));
+}
+
+#[test]
+fn a_name_is_given_once_and_who_meant_the_old_one_is_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    ["t", "u"].iter().for_each(|table| drop(store.write(request(table, &[NOW])).unwrap()));
+    let table = id(&store, "t");
+    let rename = |to: &str| store.rename_table(table, ItemName::new("table", to).unwrap());
+    assert!(matches!(rename("U"), Err(Error::NameTaken(name)) if name == "U"));
+    let mut late = request("t", &[NOW + 1]);
+    let crate::Resolution::Ready(resolved) = store.resolve(&mut late, &mut Vec::new()).unwrap() else {
+        panic!("the table exists");
+    };
+    rename("T").expect("its own name, spelt otherwise");
+    let (send, outcome) = std::sync::mpsc::sync_channel(1);
+    store.submit(resolved, None, None, move |o| send.send(o).unwrap()).unwrap();
+    assert!(matches!(outcome.recv().unwrap(), crate::Outcome::Stale));
+    rename("moved").unwrap();
+    assert_eq!((rows(&store, "t"), rows(&store, "MOVED")), (None, Some(1)));
+    store.write(request("t", &[NOW])).unwrap();
+    assert_ne!(id(&store, "t"), table);
+    store.drop_table(table).unwrap();
+    let error = rename("again").unwrap_err().to_string();
+    assert!(error.contains("has ended"), "{error}");
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!((rows(&store, "t"), rows(&store, "moved")), (Some(1), None));
+}
+
+#[test]
+fn files_that_ended_meanwhile_are_replaced_by_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(NOW);
+    let store = Store::open(config(folder.path()), Arc::new(clock.clone())).unwrap();
+    store.write(request("t", &[NOW])).unwrap();
+    store.flush().unwrap();
+    let info = Arc::clone(&store.view().table("db", "t").unwrap().info);
+    let (table, first) = (info.id, ids(&store, "t"));
+    let replace = |ended: Vec<u64>, kind| {
+        let held = store.hold(&info, (NOW, NOW), "job").unwrap();
+        let replacements = vec![replacement(table, ended, kind, held.token())];
+        store.committer.wait(|reply| Job::Replace { replacements, reply })
+    };
+    let range = (NOW, NOW + 1);
+    let is_churn = |outcome| matches!(outcome, Err(Error::Churn(name)) if name == "t");
+    assert!(is_churn(replace(Vec::new(), ReplacementKind::Import { epoch: info.epoch + 1, range })));
+    let output = |rows, epoch| ReplacementKind::Output { rows, fresh: 0, epoch, range };
+    assert!(is_churn(replace(first.clone(), output(1, info.epoch + 1))));
+    assert_eq!(ids(&store, "t"), first);
+    let error = replace(vec![first[0] + 50], ReplacementKind::Merge).unwrap_err().to_string();
+    assert!(error.contains("has ended meanwhile"), "{error}");
+    replace(first.clone(), output(0, info.epoch + 1)).expect("a window without rows makes no column");
+    assert_eq!((rows(&store, "t"), clock.now_us()), (Some(0), NOW));
+    let error = replace(first, ReplacementKind::Merge).unwrap_err().to_string();
+    assert!(error.contains("has ended meanwhile"), "{error}");
+    assert!(store.locks().unwrap().is_empty(), "each gave its lock back, or the commit ended it");
+}
+
+#[test]
+fn a_conversion_waits_for_what_is_sealed_and_for_versions_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let last = |time| {
+        let mut last = request("t", &[time]);
+        last.mode = TableMode::Last;
+        store.write(last).unwrap();
+    };
+    last(NOW);
+    let info = Arc::clone(&store.view().table("db", "t").unwrap().info);
+    let convert = |mode| {
+        let held = store.hold(&info, (i64::MIN, i64::MAX), "job").unwrap();
+        let seen = ids(&store, "t").into_iter().collect();
+        let conversion = Conversion { target: Target::Mode(mode), seen, ..conversion(info.id, held.token()) };
+        store.committer.wait(|reply| Job::Convert { conversion, reply })
+    };
+    assert!(matches!(convert(TableMode::Append), Err(Error::Churn(_))), "a version is in memory");
+    let in_its_way = block(&store, "t");
+    assert!(store.flush().is_err());
+    assert!(matches!(convert(TableMode::Last), Err(Error::Churn(_))), "a generation is sealed");
+    std::fs::remove_file(in_its_way).unwrap();
+    store.flush().unwrap();
+    let epoch = || store.view().table("db", "t").unwrap().info.epoch;
+    let before = epoch();
+    convert(TableMode::Append).unwrap();
+    assert_eq!((epoch(), store.view().table("db", "t").unwrap().info.mode), (before + 1, TableMode::Append));
+    store.write(request("t", &[NOW + 1])).unwrap();
+    convert(TableMode::Last).expect("rows in memory may become points");
+    assert_eq!(store.view().table("db", "t").unwrap().info.mode, TableMode::Last);
+    let gone = store.committer.wait(|reply| Job::Convert { conversion: conversion(TableId(99), 1), reply });
+    assert!(gone.unwrap_err().to_string().contains("table 99 has ended"));
+}
+
+#[test]
+fn hot_rows_follow_a_column_that_gave_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.write(request("t", &[NOW, NOW + 1])).unwrap();
+    let table = id(&store, "t");
+    let column = || store.view().table("db", "t").unwrap().info.schema.find("v").unwrap().clone();
+    let holds = |id: ColumnId| store.view().table("db", "t").unwrap().hot.active.columns().contains(&id);
+    let old = column();
+    assert!(!old.persisted && holds(old.id));
+    let reserved = store.committer.aside(move |lake| lake.reserve_column(table)).unwrap();
+    let another = store.committer.aside(move |lake| lake.reserve_column(table)).unwrap();
+    assert!(another > reserved && reserved > old.id, "an id is reserved for one");
+    let to = model::Column { id: reserved, ty: model::ColumnType::Utf8, ..old.clone() };
+    let info = Arc::clone(&store.view().table("db", "t").unwrap().info);
+    let held = store.hold(&info, (i64::MIN, i64::MAX), "job").unwrap();
+    let target = Target::Type { from: old.id, to: to.clone() };
+    let conversion = Conversion { target, ..conversion(table, held.token()) };
+    store.committer.wait(|reply| Job::Convert { conversion, reply }).unwrap();
+    assert_eq!(column(), to);
+    assert!(holds(reserved) && !holds(old.id));
+    drop(held);
+    drop(store);
+    let store = open(folder.path());
+    let info = Arc::clone(&store.view().table("db", "t").unwrap().info);
+    assert_eq!((rows(&store, "t"), &**info.casts), (Some(2), &[(old.id, reserved, model::ColumnType::Utf8)][..]));
+    assert!(store.view().table("db", "t").unwrap().hot.active.columns().contains(&reserved));
+}
