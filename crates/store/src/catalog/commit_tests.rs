@@ -88,14 +88,7 @@ fn a_job_that_fails_takes_no_other_of_its_commit_with_it() {
     let store = open(folder.path());
     store.write(request("t", &[NOW])).unwrap();
     store.flush().unwrap();
-    // the catalog's thread waits in the first job until all are there
-    let (open_gate, gate) = std::sync::mpsc::channel::<()>();
-    let (reply, first) = std::sync::mpsc::sync_channel(1);
-    let wait = Aside::new(move |_| {
-        let _ = gate.recv();
-        Ok(())
-    });
-    store.committer.submit(Job::Aside { work: wait, reply }).unwrap();
+    let opened = gate(&store);
     let before = store.view().snapshot;
     let (reply, created) = std::sync::mpsc::sync_channel(1);
     store.committer.submit(Job::CreateDatabase { database: name("one"), reply }).unwrap();
@@ -106,8 +99,7 @@ fn a_job_that_fails_takes_no_other_of_its_commit_with_it() {
     store.committer.submit(Job::Replace { replacements: vec![stale], reply }).unwrap();
     let (reply, also) = std::sync::mpsc::sync_channel(1);
     store.committer.submit(Job::CreateDatabase { database: name("two"), reply }).unwrap();
-    drop(open_gate);
-    first.recv().unwrap().unwrap();
+    drop(opened);
     assert_eq!(created.recv().unwrap().unwrap(), NOW);
     assert!(matches!(twice.recv().unwrap(), Err(Error::DatabaseExists(name)) if name == "ONE"));
     assert!(matches!(replaced.recv().unwrap(), Err(Error::LockLost(77))));
@@ -118,6 +110,50 @@ fn a_job_that_fails_takes_no_other_of_its_commit_with_it() {
     drop(store);
     let view = open(folder.path()).view();
     assert!(view.database("one").is_some() && view.database("two").is_some());
+}
+
+/// Keeps the catalog's thread until it is dropped: jobs that are queued meanwhile are one commit.
+fn gate(store: &Store) -> std::sync::mpsc::Sender<()> {
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let work = Aside::new(move |_| {
+        let _ = gate.recv();
+        Ok(())
+    });
+    let (reply, _) = std::sync::mpsc::sync_channel(1);
+    store.committer.submit(Job::Aside { work, reply }).unwrap();
+    open
+}
+
+#[test]
+fn a_commit_that_sqlite_undoes_by_itself_fails_as_a_whole_and_the_next_one_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let before = store.view().snapshot;
+    let opened = gate(&store);
+    let create = |text: &str| {
+        let (reply, created) = std::sync::mpsc::sync_channel(1);
+        store.committer.submit(Job::CreateDatabase { database: name(text), reply }).unwrap();
+        created
+    };
+    let one = create("one");
+    let (reply, undone) = std::sync::mpsc::sync_channel(1);
+    let full = Aside::new(|lake| {
+        // as SQLite may on a full disk
+        lake.connection.execute_batch("ROLLBACK")?;
+        Err(Error::io("cannot write", "catalog.sqlite".as_ref())(std::io::ErrorKind::StorageFull.into()))
+    });
+    store.committer.submit(Job::Aside { work: full, reply }).unwrap();
+    let two = create("two");
+    drop(opened);
+    let outcomes = [one.recv().unwrap().map(drop), undone.recv().unwrap(), two.recv().unwrap().map(drop)];
+    for outcome in outcomes {
+        assert_eq!(outcome.unwrap_err().code(), model::Code::DiskFull);
+    }
+    assert_eq!(store.view().snapshot, before);
+    store.create_database(name("one")).unwrap();
+    drop(store);
+    let view = open(folder.path()).view();
+    assert!(view.database("one").is_some() && view.database("two").is_none() && view.snapshot == before + 1);
 }
 
 #[test]

@@ -292,7 +292,8 @@ impl Worker {
         };
         let mut working = View::clone(&self.shared.view());
         let mut done: Vec<(Effects, Answer)> = Vec::with_capacity(batch.len());
-        for job in batch {
+        let mut batch = batch.into_iter();
+        while let Some(job) = batch.next() {
             let saved = (draft.clone(), working.clone());
             if let Err(error) = self.lake.execute_batch("SAVEPOINT participant") {
                 refuse(job, error);
@@ -303,6 +304,14 @@ impl Worker {
                 Ok(effects) => {
                     let _ = self.lake.execute_batch("RELEASE participant");
                     done.push((effects, answer));
+                }
+                Err(error) if self.lake.connection.is_autocommit() => {
+                    // on a full disk SQLite may undo all that the transaction has done
+                    self.shared.give_up_ballast(&error);
+                    done.into_iter().for_each(|(_, answer)| answer(Err(share_of(&error))));
+                    fail_all(batch.collect(), &error);
+                    answer(Err(error));
+                    return;
                 }
                 Err(error) => {
                     let _ = self.lake.execute_batch("ROLLBACK TO participant; RELEASE participant");
