@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, DictionaryArray, Int64Array, NullArray, RecordBatch};
@@ -51,7 +50,7 @@ fn rows(catalog: &Connection, table: &str) -> Vec<String> {
             || (column == "path" && ["ducklake_data_file", "ducklake_files_scheduled_for_deletion"].contains(&table))
     };
     let mut statement = catalog.prepare(&format!("SELECT * FROM {table}")).unwrap();
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut found = statement.query([]).unwrap();
     let mut out = Vec::new();
     while let Some(row) = found.next().unwrap() {
@@ -264,7 +263,9 @@ fn each_change_writes_these_rows_and_a_start_reads_what_the_view_says() {
     let source = script.table("came").files[0].clone();
     let view = script.store.view();
     let home = crate::flush::table_folder(script.store.shared(), &view, &script.table("came").info).unwrap();
-    without_ids(&home.join(&*source.path), &foreign);
+    super::tests::as_others_write(&home.join(&*source.path), &foreign, |field| {
+        field.clone().with_metadata(Default::default())
+    });
     let mut files = [adopt::inspect(&foreign, &[]).unwrap()];
     let columns = adopt::unify(None, &mut files);
     let table = script.store.prepare_table(&database, &ItemName::new("table", "adopted").unwrap(), &columns).unwrap();
@@ -301,20 +302,4 @@ fn each_change_writes_these_rows_and_a_start_reads_what_the_view_says() {
         let kept = script.folder.keep().join("script.txt");
         panic!("line {}: {} instead of {}; all of it: {}", at + 1, line(&script.told), line(WRITTEN), kept.display());
     }
-}
-
-/// A copy of a data file as another program would write it: its columns have no ids.
-fn without_ids(from: &Path, to: &Path) {
-    let reader =
-        parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(std::fs::File::open(from).unwrap(), 1_024);
-    let batches: Vec<RecordBatch> = reader.unwrap().map(Result::unwrap).collect();
-    let schema = batches[0].schema();
-    let fields: Vec<_> = schema.fields().iter().map(|f| f.as_ref().clone().with_metadata(Default::default())).collect();
-    let schema = Arc::new(arrow::datatypes::Schema::new(fields));
-    let mut writer =
-        parquet::arrow::ArrowWriter::try_new(std::fs::File::create(to).unwrap(), Arc::clone(&schema), None).unwrap();
-    for batch in batches {
-        writer.write(&RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()).unwrap()).unwrap();
-    }
-    writer.close().unwrap();
 }

@@ -59,6 +59,27 @@ pub(crate) fn block(store: &Store, table: &str) -> std::path::PathBuf {
     file
 }
 
+/// Writes a data file as another program, or an earlier version, would: its fields are changed, and it says nothing of
+/// itself.
+pub(crate) fn as_others_write(
+    from: &std::path::Path,
+    to: &std::path::Path,
+    change: impl Fn(&arrow::datatypes::Field) -> arrow::datatypes::Field,
+) {
+    let reader = crate::file::reader(from).unwrap().build().unwrap();
+    let batches: Vec<arrow::array::RecordBatch> = reader.map(Result::unwrap).collect();
+    let fields: Vec<_> = batches[0].schema().fields().iter().map(|field| change(field)).collect();
+    let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+    let mut bytes = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), None).unwrap();
+    for batch in batches {
+        let batch = arrow::array::RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()).unwrap();
+        writer.write(&batch).unwrap();
+    }
+    writer.close().unwrap();
+    crate::durable::write_file(to, &bytes, 0o600).unwrap();
+}
+
 #[test]
 fn drop_a_database_write_again_crash_old_rows_must_not_enter_the_new_table() {
     let folder = tempfile::tempdir().unwrap();

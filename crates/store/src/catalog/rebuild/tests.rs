@@ -7,6 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use model::{Batch, BatchColumn, ColumnType, DatabaseName, ManualClock, Role, TableMode};
 
+use crate::catalog::tests::as_others_write;
 use crate::compact::Scope;
 use crate::jobs::Handle;
 use crate::{Store, StoreConfig, WriteRequest, repair_catalog};
@@ -417,7 +418,8 @@ fn files_that_are_gone_or_short_are_listed_also_when_the_catalog_is_whole() {
     let below = |path: &Path| path.strip_prefix(folder.path().join("data")).unwrap().to_str().unwrap().to_owned();
     let mut wanted = [below(&gone), below(&short)];
     let mut missing = report.missing.clone();
-    (wanted.sort(), missing.sort());
+    wanted.sort();
+    missing.sort();
     assert_eq!((report.damage.as_deref(), &missing[..]), (None, &wanted[..]), "{report:?}");
 }
 
@@ -463,23 +465,6 @@ fn a_column_and_rows_that_only_the_log_knows_are_kept_and_those_of_dropped_table
     assert_eq!((roles[0], &after[&new].1[0].0[..]), (Role::Time, "time"));
 }
 
-/// Writes a data file anew under its name, as `change` has its fields and without what it says of itself.
-fn as_others_write(path: &Path, change: impl Fn(&arrow::datatypes::Field) -> arrow::datatypes::Field) {
-    let reader = crate::file::reader(path).unwrap().build().unwrap();
-    let batches: Vec<arrow::array::RecordBatch> = reader.map(Result::unwrap).collect();
-    let fields: Vec<_> = batches[0].schema().fields().iter().map(|f| change(f)).collect();
-    let schema = Arc::new(arrow::datatypes::Schema::new(fields));
-    let mut bytes = Vec::new();
-    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), None).unwrap();
-    for batch in batches {
-        writer
-            .write(&arrow::array::RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()).unwrap())
-            .unwrap();
-    }
-    writer.close().unwrap();
-    crate::durable::write_file(path, &bytes, 0o600).unwrap();
-}
-
 #[test]
 fn files_of_earlier_versions_and_of_others_are_brought_in_by_what_they_have() {
     for (has_ids, has_copy) in [(true, false), (false, false), (false, true)] {
@@ -496,7 +481,7 @@ fn files_of_earlier_versions_and_of_others_are_brought_in_by_what_they_have() {
         let path = path.join(&*table.files[0].path);
         let before = contents(&store);
         drop(store);
-        as_others_write(&path, |field| match has_ids {
+        as_others_write(&path, &path, |field| match has_ids {
             true => field.clone(),
             false => field.clone().with_metadata(Default::default()),
         });
