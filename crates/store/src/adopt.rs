@@ -444,12 +444,14 @@ fn bring(
     // thousands of them may lie in one folder: a short name could come twice
     let path = format!("{}{}.parquet", interval_of(foreign.time).folder(), random::uuid());
     let target = folder.join(&path);
-    durable::create_folders(target.parent().unwrap_or(folder))?;
     let source = fs::canonicalize(&foreign.path).map_err(Error::io("cannot find", &foreign.path))?;
     match way {
-        Way::Link => fs::hard_link(&source, &target)
-            .map_err(Error::io("cannot link (copy it, or adopt it in place)", &source))?,
-        Way::InPlace => std::os::unix::fs::symlink(&source, &target).map_err(Error::io("cannot link", &source))?,
+        Way::Link => durable::in_folder_of(&target, || {
+            fs::hard_link(&source, &target).map_err(Error::io("cannot link (copy it, or adopt it in place)", &source))
+        })?,
+        Way::InPlace => durable::in_folder_of(&target, || {
+            std::os::unix::fs::symlink(&source, &target).map_err(Error::io("cannot link", &source))
+        })?,
         Way::Copy => {}
     }
     brought.push(target.clone());

@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use parking_lot::RwLock;
+
 use crate::error::{Error, Result};
 
 /// Makes the written bytes of `file` survive power loss.
@@ -42,6 +44,25 @@ pub fn create_folders(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Held while a folder gets its first file, and alone by whoever removes empty ones.
+static FOLDERS: RwLock<()> = RwLock::new(());
+
+/// Makes the folder of `file` and does `work`, which makes the file: nobody takes the folder away in between.
+pub fn in_folder_of<T>(file: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let _kept = FOLDERS.read();
+    create_folders(file.parent().unwrap_or(Path::new(".")))?;
+    work()
+}
+
+/// Removes a folder, and those above it up to `root`, as far as they are empty.
+pub fn remove_empty(root: &Path, folder: &Path) {
+    let _alone = FOLDERS.write();
+    let below = folder.ancestors().take_while(|at| at.starts_with(root) && *at != root);
+    let is_left = |outcome: io::Result<()>| outcome.is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
+    // the first that holds something ends it
+    let _ = below.map(fs::remove_dir).find_map(|outcome| is_left(outcome).then_some(()));
+}
+
 /// Moves a synced file to its final name, durably.
 #[expect(clippy::disallowed_methods, reason = "this is the door to durability")]
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
@@ -61,16 +82,12 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Starts `target` under a temporary name beside it (`.tmp` appended, so no reader's glob sees it).
+    /// Starts `target` under a temporary name beside it (`.tmp` appended, so no reader's glob sees it), in a folder
+    /// that is made where it is missing.
     pub fn create(target: PathBuf, mode: u32) -> Result<Self> {
         let temporary = with_suffix(&target, ".tmp");
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&temporary)
-            .map_err(Error::io("cannot create", &temporary))?;
+        let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary);
+        let file = in_folder_of(&target, || open().map_err(Error::io("cannot create", &temporary)))?;
         Ok(Self { file, at: 0, temporary, target, done: false })
     }
 
@@ -190,5 +207,31 @@ fn statvfs(path: &Path) -> Result<libc::statvfs> {
     match unsafe { libc::statvfs(c.as_ptr(), &mut stat) } {
         0 => Ok(stat),
         _ => Err(Error::io("cannot stat", path)(io::Error::last_os_error())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_goes_with_its_last_file_and_never_under_one_that_comes() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("table/2026/11");
+        let come_and_go = |name: &str| {
+            for _ in 0..500 {
+                let file = folder.join(name);
+                write_file(&file, b"x", 0o600).unwrap();
+                remove(&file).unwrap();
+                remove_empty(root.path(), &folder);
+            }
+        };
+        std::thread::scope(|scope| {
+            ["a", "b", "c"].iter().for_each(|name| drop(scope.spawn(|| come_and_go(name))));
+        });
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "all of them are empty in the end");
+        write_file(&folder.join("kept"), b"x", 0o600).unwrap();
+        remove_empty(root.path(), &folder.join("gone"));
+        assert!(folder.join("kept").exists() && root.path().exists());
     }
 }

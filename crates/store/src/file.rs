@@ -22,7 +22,7 @@ use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{Blocks, Summing, Sums};
-use crate::durable::{self, NewFile};
+use crate::durable::NewFile;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::hot::HotColumn;
@@ -133,8 +133,6 @@ pub fn write(
 ) -> Result<NewDataFile> {
     let path = format!("{}{name}.parquet", rows.interval.folder());
     let target = table_folder.join(&path);
-    let folder = target.parent().unwrap_or(table_folder);
-    durable::create_folders(folder)?;
     let columns = Columns::new(sorted, rows, schema)?;
     let mut output = Output::create(target.clone(), Arc::clone(&columns.schema), Effort::Quick)?;
     let slice_rows = (limits::FLUSH_SLICE_CELLS / columns.sources.len().max(1)).max(1);

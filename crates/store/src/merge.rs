@@ -61,7 +61,6 @@ pub fn merge(
     let layout = Arc::clone(&merging.layout);
     let path = format!("{name}.parquet");
     let target = folder.join(&path);
-    crate::durable::create_folders(target.parent().unwrap_or(folder))?;
     let mut output = Output::create(target, Arc::clone(&layout.schema), Effort::Thorough)?;
     let mut facts = Facts::new(&layout);
     merging.each(|batch| {

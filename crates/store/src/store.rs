@@ -1,5 +1,5 @@
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
@@ -458,6 +458,10 @@ fn remove_files(shared: &Shared, committer: &Committer, before_us: i64) -> Resul
     if files.is_empty() {
         return Ok(());
     }
+    let data = shared.layout.data();
+    let folders: BTreeSet<PathBuf> =
+        files.iter().filter_map(|(_, path)| Some(data.join(path).parent()?.into())).collect();
+    folders.iter().for_each(|folder| durable::remove_empty(&data, folder));
     failpoint::hit("expire.removed");
     Counters::add(&shared.counters.files_removed, files.len() as u64);
     let files: Vec<u64> = files.into_iter().map(|(id, _)| id).collect();

@@ -356,3 +356,30 @@ fn a_lock_that_is_renewed_stays_and_one_that_is_not_goes() {
     assert!(store.live(TableId(99)).unwrap_err().to_string().contains("table 99 has ended"));
     assert_eq!(store.live(info.id).unwrap().info.id, info.id);
 }
+
+#[test]
+fn a_table_gets_as_many_columns_as_it_may_have_and_not_one_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut widest = request("t", &[NOW]);
+    let of = |number: usize| model::BatchColumn {
+        name: format!("f{number}").into(),
+        ..widest.batches[0].columns[0].clone()
+    };
+    // the time is one
+    let columns: Vec<_> = (1..model::limits::TABLE_COLUMNS).map(of).collect();
+    widest.batches[0].columns = columns;
+    store.write(widest).unwrap();
+    let count = || store.view().table("db", "t").unwrap().info.schema.columns().len();
+    assert_eq!(count(), model::limits::TABLE_COLUMNS);
+    // as two requests ask that were resolved at one time
+    let (ty, role) = (model::ColumnType::Int64, model::Role::Field);
+    let changes = vec![model::schema::Change::Add { name: "more".into(), ty, role, provisional: false }];
+    let wants = vec![super::Want { table: ItemName::new("table", "t").unwrap(), mode: TableMode::Append, changes }];
+    let error = store.committer.wait(|reply| Job::Define { database: name("db"), wants, reply }).unwrap_err();
+    assert!(error.to_string().contains("more than 2000 columns"), "{error}");
+    assert_eq!(count(), model::limits::TABLE_COLUMNS);
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(store.view().table("db", "t").unwrap().info.schema.columns().len(), model::limits::TABLE_COLUMNS);
+}
