@@ -522,10 +522,13 @@ fn a_column_of_null_alone_takes_the_type_of_its_first_value_also_when_files_have
     nulls.batches[0].columns[0].array = Arc::new(arrow::array::NullArray::new(1));
     store.write(nulls).unwrap();
     store.flush().unwrap();
+    let epoch = || store.view().table("db", "t").unwrap().info.epoch;
+    let before = epoch();
     store.write(request("t", &[NOW + 1])).unwrap();
+    assert_eq!(epoch(), before + 1, "who meant the old column is asked again");
     let view = store.view();
     let column = view.table("db", "t").unwrap().info.schema.columns().iter().find(|c| &*c.name == "v").unwrap().clone();
-    assert_eq!((column.ty, column.provisional), (model::ColumnType::Int64, false));
+    assert_eq!((column.ty, column.provisional, column.persisted), (model::ColumnType::Int64, false, false));
     assert_eq!(rows(&store, "t"), Some(2));
 }
 
