@@ -58,9 +58,12 @@ pub fn in_folder_of<T>(file: &Path, work: impl FnOnce() -> Result<T>) -> Result<
 pub fn remove_empty(root: &Path, folder: &Path) {
     let _alone = FOLDERS.write();
     let below = folder.ancestors().take_while(|at| at.starts_with(root) && *at != root);
-    let is_left = |outcome: io::Result<()>| outcome.is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
-    // the first that holds something ends it
-    let _ = below.map(fs::remove_dir).find_map(|outcome| is_left(outcome).then_some(()));
+    for folder in below {
+        match fs::remove_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => break, // it holds something
+            _ => {}
+        }
+    }
 }
 
 /// Moves a synced file to its final name, durably.

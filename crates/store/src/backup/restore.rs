@@ -45,7 +45,6 @@ pub fn restore(backup: &Path, folder: &Path, progress: &Progress) -> Result<Rest
         failpoint::check("restore", "file")?;
         failpoint::hit("restore.file");
         let target = layout.data().join(&file.path);
-        durable::create_folders(target.parent().unwrap_or(folder))?;
         copy_part(file, &backup.join("data").join(&file.path), &target)?;
         progress.passed(file);
     }

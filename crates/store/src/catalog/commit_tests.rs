@@ -1,14 +1,14 @@
 //! What becomes of jobs that the catalog's thread is given: together, too fast, too late, in vain.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 use model::{Clock, ColumnId, DatabaseName, ItemName, Lsn, ManualClock, TableId, TableMode};
 use rusqlite::Connection;
 
-use super::locks;
 use super::tests::{NOW, block, config, open, request, rows};
-use super::{Aside, Conversion, FlushedTable, Job, Replacement, ReplacementKind, Target};
+use super::{Aside, Conversion, FlushedTable, Job, Replacement, ReplacementKind, Target, locks};
 use crate::{Error, Store};
 
 fn name(text: &str) -> DatabaseName {
@@ -44,20 +44,9 @@ fn jobs_of_a_commit_that_cannot_begin_hear_why_and_the_next_commit_works() {
     let other = Connection::open(folder.path().join("catalog.sqlite")).unwrap();
     other.execute_batch("PRAGMA legacy_alter_table = ON; ALTER TABLE ducklake_snapshot RENAME TO gone").unwrap();
     let new_name = ItemName::new("table", "new").unwrap();
-    let flushed = || FlushedTable { table, expected: Lsn(1), to: Lsn(2), files: Vec::new(), columns: Vec::new() };
-    let wait = |job: Job, answer: std::sync::mpsc::Receiver<crate::Result<()>>| {
-        store.committer.submit(job).unwrap();
-        answer.recv().unwrap()
-    };
-    let (reply, answer) = std::sync::mpsc::sync_channel(1);
-    let merge = replacement(table, ids(&store, "t"), ReplacementKind::Merge, 1);
-    let replaced = wait(Job::Replace { replacements: vec![merge], reply }, answer);
-    let (reply, answer) = std::sync::mpsc::sync_channel(1);
-    let converted = wait(Job::Convert { conversion: conversion(table, 1), reply }, answer);
-    let (reply, answer) = std::sync::mpsc::sync_channel(1);
-    let flush = wait(Job::Flush { table: flushed(), reply }, answer);
-    let (reply, answer) = std::sync::mpsc::sync_channel(1);
-    let aside = wait(Job::Aside { work: Aside::new(|_| Ok(())), reply }, answer);
+    let flushed = FlushedTable { table, expected: Lsn(1), to: Lsn(2), files: Vec::new(), columns: Vec::new() };
+    let replacements = vec![replacement(table, ids(&store, "t"), ReplacementKind::Merge, 1)];
+    let conversion = conversion(table, 1);
     let outcomes = [
         ("create", store.create_database(name("other")).map(drop)),
         ("define", store.write(request("v", &[NOW])).map(drop)),
@@ -65,10 +54,10 @@ fn jobs_of_a_commit_that_cannot_begin_hear_why_and_the_next_commit_works() {
         ("drop database", store.drop_database(database)),
         ("rename", store.rename_table(table, new_name)),
         ("expire", store.expire(NOW)),
-        ("replace", replaced),
-        ("convert", converted),
-        ("flush", flush),
-        ("aside", aside),
+        ("replace", store.committer.wait(|reply| Job::Replace { replacements, reply })),
+        ("convert", store.committer.wait(|reply| Job::Convert { conversion, reply })),
+        ("flush", store.committer.wait(|reply| Job::Flush { table: flushed, reply })),
+        ("aside", store.committer.aside(|_| Ok(()))),
     ];
     for (what, outcome) in outcomes {
         let error = outcome.unwrap_err();
@@ -91,15 +80,11 @@ fn a_job_that_fails_takes_no_other_of_its_commit_with_it() {
     store.flush().unwrap();
     let opened = gate(&store);
     let before = store.view().snapshot;
-    let (reply, created) = std::sync::mpsc::sync_channel(1);
-    store.committer.submit(Job::CreateDatabase { database: name("one"), reply }).unwrap();
-    let (reply, twice) = std::sync::mpsc::sync_channel(1);
-    store.committer.submit(Job::CreateDatabase { database: name("ONE"), reply }).unwrap();
-    let stale = replacement(id(&store, "t"), ids(&store, "t"), ReplacementKind::Merge, 77);
-    let (reply, replaced) = std::sync::mpsc::sync_channel(1);
-    store.committer.submit(Job::Replace { replacements: vec![stale], reply }).unwrap();
-    let (reply, also) = std::sync::mpsc::sync_channel(1);
-    store.committer.submit(Job::CreateDatabase { database: name("two"), reply }).unwrap();
+    let create = |text| queue(&store, |reply| Job::CreateDatabase { database: name(text), reply });
+    let (created, twice) = (create("one"), create("ONE"));
+    let replacements = vec![replacement(id(&store, "t"), ids(&store, "t"), ReplacementKind::Merge, 77)];
+    let replaced = queue::<()>(&store, |reply| Job::Replace { replacements, reply });
+    let also = create("two");
     drop(opened);
     assert_eq!(created.recv().unwrap().unwrap(), NOW);
     assert!(matches!(twice.recv().unwrap(), Err(Error::DatabaseExists(name)) if name == "ONE"));
@@ -113,15 +98,25 @@ fn a_job_that_fails_takes_no_other_of_its_commit_with_it() {
     assert!(view.database("one").is_some() && view.database("two").is_some());
 }
 
+/// Queues a job; its outcome comes later.
+fn queue<T>(store: &Store, job: impl FnOnce(SyncSender<crate::Result<T>>) -> Job) -> Receiver<crate::Result<T>> {
+    let (reply, outcome) = sync_channel(1);
+    store.committer.submit(job(reply)).unwrap();
+    outcome
+}
+
 /// Keeps the catalog's thread until it is dropped: jobs that are queued meanwhile are one commit.
-fn gate(store: &Store) -> std::sync::mpsc::Sender<()> {
-    let (open, gate) = std::sync::mpsc::channel::<()>();
+fn gate(store: &Store) -> Sender<()> {
+    let (open, gate) = channel::<()>();
+    let (begin, begun) = channel();
     let work = Aside::new(move |_| {
+        begin.send(()).unwrap();
         let _ = gate.recv();
         Ok(())
     });
-    let (reply, _) = std::sync::mpsc::sync_channel(1);
-    store.committer.submit(Job::Aside { work, reply }).unwrap();
+    drop(queue(store, |reply| Job::Aside { work, reply }));
+    // no later job is of its commit
+    begun.recv().unwrap();
     open
 }
 
@@ -131,19 +126,14 @@ fn a_commit_that_sqlite_undoes_by_itself_fails_as_a_whole_and_the_next_one_works
     let store = open(folder.path());
     let before = store.view().snapshot;
     let opened = gate(&store);
-    let create = |text: &str| {
-        let (reply, created) = std::sync::mpsc::sync_channel(1);
-        store.committer.submit(Job::CreateDatabase { database: name(text), reply }).unwrap();
-        created
-    };
+    let create = |text| queue(&store, |reply| Job::CreateDatabase { database: name(text), reply });
     let one = create("one");
-    let (reply, undone) = std::sync::mpsc::sync_channel(1);
-    let full = Aside::new(|lake| {
+    let work = Aside::new(|lake| {
         // as SQLite may on a full disk
         lake.connection.execute_batch("ROLLBACK")?;
         Err(Error::io("cannot write", "catalog.sqlite".as_ref())(std::io::ErrorKind::StorageFull.into()))
     });
-    store.committer.submit(Job::Aside { work: full, reply }).unwrap();
+    let undone = queue::<()>(&store, |reply| Job::Aside { work, reply });
     let two = create("two");
     drop(opened);
     let outcomes = [one.recv().unwrap().map(drop), undone.recv().unwrap(), two.recv().unwrap().map(drop)];
@@ -220,7 +210,7 @@ fn a_name_is_given_once_and_who_meant_the_old_one_is_asked_again() {
         panic!("the table exists");
     };
     rename("T").expect("its own name, spelt otherwise");
-    let (send, outcome) = std::sync::mpsc::sync_channel(1);
+    let (send, outcome) = sync_channel(1);
     store.submit(resolved, None, None, move |o| send.send(o).unwrap()).unwrap();
     assert!(matches!(outcome.recv().unwrap(), crate::Outcome::Stale));
     rename("moved").unwrap();

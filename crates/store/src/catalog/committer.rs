@@ -288,7 +288,7 @@ impl Worker {
         let _schema = shared.schema.lock();
         let mut draft = match self.lake.begin() {
             Ok(draft) => draft,
-            Err(error) => return fail_all(batch, &error),
+            Err(error) => return fail_all(batch.into_iter(), &error),
         };
         let mut working = View::clone(&self.shared.view());
         let mut done: Vec<(Effects, Answer)> = Vec::with_capacity(batch.len());
@@ -308,8 +308,8 @@ impl Worker {
                 Err(error) if self.lake.connection.is_autocommit() => {
                     // on a full disk SQLite may undo all that the transaction has done
                     self.shared.give_up_ballast(&error);
-                    done.into_iter().for_each(|(_, answer)| answer(Err(share_of(&error))));
-                    fail_all(batch.collect(), &error);
+                    fail_done(done, &error);
+                    fail_all(batch, &error);
                     answer(Err(error));
                     return;
                 }
@@ -323,8 +323,7 @@ impl Worker {
         let finished = if draft.is_empty() { Ok(()) } else { self.lake.finish(&draft, self.shared.clock.now_us()) };
         if let Err(error) = finished {
             let _ = self.lake.execute_batch("ROLLBACK");
-            done.into_iter().for_each(|(_, answer)| answer(Err(share_of(&error))));
-            return;
+            return fail_done(done, &error);
         }
         crate::failpoint::hit("catalog.commit.before");
         let began = Instant::now();
@@ -337,8 +336,7 @@ impl Worker {
             }
             // nothing was committed: the jobs failed, no more
             self.shared.give_up_ballast(&error);
-            done.into_iter().for_each(|(_, answer)| answer(Err(share_of(&error))));
-            return;
+            return fail_done(done, &error);
         }
         crate::failpoint::hit("catalog.commit.after");
         if !draft.is_empty() {
@@ -798,8 +796,12 @@ fn share_of(error: &Error) -> Error {
     }
 }
 
-fn fail_all(batch: Vec<Job>, error: &Error) {
-    batch.into_iter().for_each(|job| refuse(job, share_of(error)));
+fn fail_done(done: Vec<(Effects, Answer)>, error: &Error) {
+    done.into_iter().for_each(|(_, answer)| answer(Err(share_of(error))));
+}
+
+fn fail_all(batch: impl Iterator<Item = Job>, error: &Error) {
+    batch.for_each(|job| refuse(job, share_of(error)));
 }
 
 fn refuse(job: Job, error: Error) {

@@ -251,17 +251,17 @@ fn what_is_no_catalog_is_refused_where_data_lie_and_made_where_none_do() {
     assert!(error(&|folder| std::fs::remove_file(of(folder)).unwrap()).contains("missing or empty"));
     assert!(error(&|folder| std::fs::write(of(folder), b"").unwrap()).contains("missing or empty"));
     assert!(error(&|folder| std::fs::write(of(folder), [7; 8_192]).unwrap()).contains("not a database"));
-    let without_tables = |folder: &Path| {
+    let emptied = |folder: &Path| {
         std::fs::remove_file(of(folder)).unwrap();
-        Connection::open(of(folder)).unwrap().execute_batch("CREATE TABLE t (a); DROP TABLE t").unwrap();
+        without_tables(folder);
     };
-    assert!(error(&without_tables).contains("has no tables"));
+    assert!(error(&emptied).contains("has no tables"));
     let unfinished = |folder: &Path| std::fs::write(layout(folder).catalog_repairing(), b"").unwrap();
     assert!(error(&unfinished).contains("cut short"));
     // one that was begun and never came to its first commit
     let folder = tempfile::tempdir().unwrap();
     layout(folder.path()).prepare().unwrap();
-    without_tables_in(folder.path());
+    without_tables(folder.path());
     assert!(super::open(&layout(folder.path()), NOW).is_ok());
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(rows(&open(folder.path()), "t"), None);
@@ -273,6 +273,7 @@ fn what_is_no_catalog_is_refused_where_data_lie_and_made_where_none_do() {
     assert!(store.is_err());
 }
 
-fn without_tables_in(folder: &Path) {
-    Connection::open(folder.join("catalog.sqlite")).unwrap().execute_batch("CREATE TABLE t (a); DROP TABLE t").unwrap();
+/// A catalog of which only the file was made.
+fn without_tables(folder: &Path) {
+    catalog_of(folder).execute_batch("CREATE TABLE t (a); DROP TABLE t").unwrap();
 }

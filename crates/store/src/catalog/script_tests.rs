@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, DictionaryArray, Int64Array, NullArray, RecordBatch};
+use arrow::array::{ArrayRef, DictionaryArray, Int64Array, NullArray};
 use arrow::datatypes::UInt32Type;
-use model::{Batch, BatchColumn, Clock, ColumnId, ColumnType, DatabaseName, ItemName, ManualClock, Role, TableMode};
+use model::{Batch, BatchColumn, Clock, ColumnType, DatabaseName, ItemName, ManualClock, Role, TableMode};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
+use super::tests::{ValueIs, as_others_write};
 use crate::compact::Scope;
 use crate::continuous::{Definition, Window};
 use crate::jobs::Handle;
-use crate::rewrite::{Judged, RowFilter};
 use crate::view::{Table, View};
 use crate::{Store, StoreConfig, WriteRequest, adopt};
 
@@ -166,23 +166,6 @@ fn texts(values: &[&str]) -> ArrayRef {
     Arc::new(values.iter().copied().collect::<DictionaryArray<UInt32Type>>())
 }
 
-struct IntIs(i64, [ColumnId; 1]);
-
-impl RowFilter for IntIs {
-    fn judge(&self, table: &Arc<Table>) -> crate::Result<Vec<Judged>> {
-        Ok(vec![Judged::Read; table.files.len()])
-    }
-
-    fn columns(&self) -> &[ColumnId] {
-        &self.1
-    }
-
-    fn mask(&self, batch: &RecordBatch) -> crate::Result<BooleanArray> {
-        let values = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(batch.column(0));
-        Ok(values.iter().map(|v| v.map(|v| v == self.0)).collect())
-    }
-}
-
 #[test]
 fn each_change_writes_these_rows_and_a_start_reads_what_the_view_says() {
     let mut script = Script::begin();
@@ -210,7 +193,7 @@ fn each_change_writes_these_rows_and_a_start_reads_what_the_view_says() {
     let definition = Definition { name: "sums".into(), is_active: true, ..Definition::default() };
     let query = script.store.create_continuous_query(&definition, vec![script.table("cpu").info.id]).unwrap();
     script.after("a continuous query of it");
-    let filter = IntIs(3, [script.table("cpu").info.schema.find("v").unwrap().id]);
+    let filter = ValueIs("3".into(), [script.table("cpu").info.schema.find("v").unwrap().id]);
     let deleted = script.store.delete_rows(script.table("cpu").info.id, &filter, false, &job, |_| Ok(())).unwrap();
     assert_eq!((deleted.rows, deleted.rewritten), (1, 1));
     script.after("a delete of one of four rows");
@@ -263,9 +246,7 @@ fn each_change_writes_these_rows_and_a_start_reads_what_the_view_says() {
     let source = script.table("came").files[0].clone();
     let view = script.store.view();
     let home = crate::flush::table_folder(script.store.shared(), &view, &script.table("came").info).unwrap();
-    super::tests::as_others_write(&home.join(&*source.path), &foreign, |field| {
-        field.clone().with_metadata(Default::default())
-    });
+    as_others_write(&home.join(&*source.path), &foreign, |field| field.clone().with_metadata(Default::default()));
     let mut files = [adopt::inspect(&foreign, &[]).unwrap()];
     let columns = adopt::unify(None, &mut files);
     let table = script.store.prepare_table(&database, &ItemName::new("table", "adopted").unwrap(), &columns).unwrap();

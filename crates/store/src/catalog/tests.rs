@@ -59,6 +59,26 @@ pub(crate) fn block(store: &Store, table: &str) -> std::path::PathBuf {
     file
 }
 
+/// Rows of which a column, read as text, has a value.
+pub(crate) struct ValueIs(pub String, pub [model::ColumnId; 1]);
+
+impl crate::rewrite::RowFilter for ValueIs {
+    fn judge(&self, table: &Arc<crate::view::Table>) -> crate::Result<Vec<crate::rewrite::Judged>> {
+        Ok(vec![crate::rewrite::Judged::Read; table.files.len()])
+    }
+
+    fn columns(&self) -> &[model::ColumnId] {
+        &self.1
+    }
+
+    fn mask(&self, batch: &arrow::array::RecordBatch) -> crate::Result<arrow::array::BooleanArray> {
+        let texts = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8)?;
+        let texts = arrow::array::AsArray::as_string::<i32>(&texts);
+        // null stays null: such a row is not meant
+        Ok(texts.iter().map(|text| text.map(|text| text == self.0)).collect())
+    }
+}
+
 /// Writes a data file as another program, or an earlier version, would: its fields are changed, and it says nothing of
 /// itself.
 pub(crate) fn as_others_write(

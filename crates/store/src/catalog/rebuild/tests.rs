@@ -7,7 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use model::{Batch, BatchColumn, ColumnType, DatabaseName, ManualClock, Role, TableMode};
 
-use crate::catalog::tests::as_others_write;
+use crate::catalog::tests::{ValueIs, as_others_write};
 use crate::compact::Scope;
 use crate::jobs::Handle;
 use crate::{Store, StoreConfig, WriteRequest, repair_catalog};
@@ -319,7 +319,7 @@ fn what_was_deleted_and_what_was_rewritten_beside_it_is_known() {
     let table = Arc::clone(store.view().table("db", "cpu").unwrap());
     assert_eq!(table.files.len(), 2);
     let host = table.info.schema.find("host").unwrap().id;
-    let filter = HostIs([host]);
+    let filter = ValueIs("b".into(), [host]);
     let deleted = store.delete_rows(table.info.id, &filter, false, &Handle::of_server("test"), |_| Ok(())).unwrap();
     assert_eq!((deleted.rows, deleted.rewritten), (1, 1));
     let home = crate::flush::table_folder(store.shared(), &store.view(), &table.info).unwrap();
@@ -350,24 +350,6 @@ fn what_was_deleted_and_what_was_rewritten_beside_it_is_known() {
     let catalog = rusqlite::Connection::open(folder.path().join("catalog.sqlite")).unwrap();
     let counted: (u64, u64) = catalog.query_row(sum, [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
     assert_eq!(counted, (2, 2));
-}
-
-/// Rows of host b.
-struct HostIs([model::ColumnId; 1]);
-
-impl crate::rewrite::RowFilter for HostIs {
-    fn judge(&self, table: &Arc<crate::view::Table>) -> crate::Result<Vec<crate::rewrite::Judged>> {
-        Ok(vec![crate::rewrite::Judged::Read; table.files.len()])
-    }
-
-    fn columns(&self) -> &[model::ColumnId] {
-        &self.0
-    }
-
-    fn mask(&self, batch: &arrow::array::RecordBatch) -> crate::Result<arrow::array::BooleanArray> {
-        let hosts = arrow::array::AsArray::as_string::<i32>(batch.column(0));
-        Ok(hosts.iter().map(|host| host.map(|host| host == "b")).collect())
-    }
 }
 
 #[test]
