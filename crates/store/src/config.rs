@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use model::limits;
+
 /// How a store is opened. Sizes in bytes, times in milliseconds.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
@@ -13,6 +15,8 @@ pub struct StoreConfig {
     pub busy_bytes: usize,
     /// Hot bytes of one table after which it is flushed whatever its age.
     pub flush_bytes: usize,
+    /// Bytes of a segment of the log, allocated whole; more where one request needs it.
+    pub log_segment_bytes: u64,
     /// Log length past which the tables that hold its oldest segment are flushed.
     pub log_max_bytes: u64,
     /// Writes stop with 507 below this much free space.
@@ -45,6 +49,7 @@ impl StoreConfig {
             max_quiet_age_ms: 600_000,
             busy_bytes: 4 << 20,
             flush_bytes: hot_budget_bytes / 4,
+            log_segment_bytes: limits::LOG_SEGMENT_BYTES,
             log_max_bytes: 1 << 30,
             min_free_bytes: hot_budget_bytes as u64 + (512 << 20),
             ballast_bytes: 0,

@@ -55,6 +55,7 @@ fn shared(folder: &std::path::Path) -> Arc<Shared> {
     let mut view = View::default();
     view.tables.insert(TABLE, Arc::new(table));
     let mut config = StoreConfig::new(folder, 64 << 20);
+    config.log_segment_bytes = 1 << 20;
     config.min_free_bytes = 0;
     Arc::new(Shared::new(view, Arc::new(ManualClock::at(0)), config, Layout { root: folder.to_owned() }, LOG))
 }
@@ -171,7 +172,7 @@ impl Bell {
 pub fn group_commit(writers: i64) {
     let folder = tempfile::tempdir().expect("a folder");
     let shared = shared(folder.path());
-    let writer = LogWriter::open(folder.path().to_owned(), LOG, &Recovered::default(), 0).expect("a log");
+    let writer = LogWriter::open(folder.path().to_owned(), LOG, &Recovered::default(), 1 << 20, 0).expect("a log");
     let (queue, messages) = sync_channel(16);
     let (groups, applied) = sync_channel(16);
     let (for_log, for_apply) = (Arc::new(Bell::default()), Arc::new(Bell::default()));

@@ -34,7 +34,7 @@ mod writer;
 
 pub use recover::{Damage, Recovered, Torn, read_oldest, recover};
 pub use repair::{RepairReport, repair};
-pub use writer::{LogWriter, SPARES, SegmentInfo, free_below};
+pub use writer::{LogWriter, SegmentInfo, free_below};
 
 /// A place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

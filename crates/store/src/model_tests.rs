@@ -82,9 +82,9 @@ fn newest(rows: &[Row]) -> Vec<Row> {
 }
 
 struct Tried {
-    folder: tempfile::TempDir,
-    clock: ManualClock,
     store: Option<Store>,
+    clock: ManualClock,
+    folder: tempfile::TempDir,
     wanted: BTreeMap<String, Vec<Row>>,
 }
 
@@ -100,6 +100,7 @@ impl Tried {
         // no clean stop: a crash, but for the page cache
         let before = self.store.take().map(|store| told(&store.view()));
         let mut config = StoreConfig::new(self.folder.path(), 64 << 20);
+        config.log_segment_bytes = 1 << 20;
         config.min_free_bytes = 0;
         config.durability = crate::Durability::Process;
         config.merge_min_files = 2;

@@ -86,7 +86,7 @@ impl SideLog {
         let (freed, bytes) = match &mut self.writer {
             Some(writer) => (writer.free_below(needed).map(drop), writer.bytes()),
             None => {
-                let freed = log::free_below(&shared.layout.side(), &mut self.recovered.segments, needed, 0);
+                let freed = log::free_below(&shared.layout.side(), &mut self.recovered.segments, needed, None);
                 (freed, self.recovered.segments.iter().map(|s| s.bytes).sum())
             }
         };
@@ -100,7 +100,8 @@ impl SideLog {
         if self.writer.is_none() {
             durable::create_folders(&shared.layout.side())?;
             // what it copies makes room: it may take the last of the disk
-            self.writer = Some(LogWriter::open(shared.layout.side(), shared.log_id, &self.recovered, 0)?);
+            let (folder, segment) = (shared.layout.side(), shared.config.log_segment_bytes);
+            self.writer = Some(LogWriter::open(folder, shared.log_id, &self.recovered, segment, 0)?);
         }
         Ok(self.writer.as_mut().expect("opened above"))
     }

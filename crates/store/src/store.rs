@@ -149,7 +149,8 @@ impl Store {
         let shared = &self.shared;
         let open = |recovered: &Recovered| {
             failpoint::check("start", "log")?;
-            LogWriter::open(shared.layout.log(), shared.log_id, recovered, shared.config.min_free_bytes)
+            let (segment, reserve) = (shared.config.log_segment_bytes, shared.config.min_free_bytes);
+            LogWriter::open(shared.layout.log(), shared.log_id, recovered, segment, reserve)
         };
         let mut log = open(&from.recovered);
         if log.as_ref().is_err_and(|error| shared.give_up_ballast(error)) {
@@ -176,7 +177,12 @@ impl Store {
         shared.set_durable(shared.view().published.0); // they were synced before a new segment was tried
         let (needed, _) = from.flusher.flush_all(shared.clock.boot_us(), &self.committer);
         self.keys.save(shared.clock.now_us())?;
-        log::free_below(&shared.layout.log(), &mut from.recovered.segments, needed, log::SPARES)
+        log::free_below(
+            &shared.layout.log(),
+            &mut from.recovered.segments,
+            needed,
+            Some(shared.config.log_segment_bytes),
+        )
     }
 
     /// The newest View.

@@ -70,9 +70,9 @@ fn rows(catalog: &Connection, table: &str) -> Vec<String> {
 type Catalog = BTreeMap<String, Vec<String>>;
 
 struct Script {
-    folder: tempfile::TempDir,
-    clock: ManualClock,
     store: Store,
+    clock: ManualClock,
+    folder: tempfile::TempDir,
     known: Catalog,
     told: String,
 }
@@ -82,6 +82,7 @@ impl Script {
         let folder = tempfile::tempdir().unwrap();
         let clock = ManualClock::at(NOW);
         let mut config = StoreConfig::new(folder.path(), 64 << 20);
+        config.log_segment_bytes = 1 << 20;
         config.min_free_bytes = 0;
         config.merge_min_files = 2;
         let store = Store::open(config, Arc::new(clock.clone())).unwrap();

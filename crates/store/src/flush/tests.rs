@@ -13,9 +13,9 @@ const SECOND_US: i64 = 1_000_000;
 
 /// A store in which nothing is due by itself.
 struct Quiet {
-    _folder: tempfile::TempDir,
-    clock: ManualClock,
     store: Store,
+    clock: ManualClock,
+    _folder: tempfile::TempDir,
 }
 
 impl Quiet {
@@ -26,7 +26,7 @@ impl Quiet {
         (config.busy_bytes, config.flush_bytes) = (usize::MAX, usize::MAX);
         change(&mut config);
         let store = Store::open(config, Arc::new(clock.clone())).unwrap();
-        Self { _folder: folder, clock, store }
+        Self { store, clock, _folder: folder }
     }
 
     fn write(&self, table: &str, time: i64) {
@@ -180,7 +180,7 @@ fn the_log_is_needed_from_the_oldest_hot_row_on() {
 
 #[test]
 fn nothing_is_done_while_nothing_is_due_and_the_log_is_short() {
-    for (max, is_long) in [(64 << 20, false), ((64 << 20) - 1, true)] {
+    for (max, is_long) in [(1 << 20, false), ((1 << 20) - 1, true)] {
         let quiet = Quiet::new(|config| config.log_max_bytes = max);
         quiet.write("t", 1);
         let mut flusher = quiet.flusher();

@@ -1,13 +1,14 @@
 #![expect(clippy::disallowed_methods, reason = "tests damage files on purpose")]
 //! Segments to the byte: where groups lie, what fills one, what is freed, what recovery says of them.
 
-use model::{Lsn, limits};
+use std::fs::OpenOptions;
+
+use model::Lsn;
 
 use super::format::{GroupHeader, SegmentHeader};
-use super::tests::{ID, append, first_segment, group_at, lsns, open, written};
+use super::tests::{ID, SEGMENT, append, first_segment, group_at, lsns, open, written};
 use super::*;
 
-const SEGMENT: u64 = limits::LOG_SEGMENT_BYTES;
 /// Of a group with one record: headers of group and record.
 const AROUND: u64 = 44 + 12;
 
@@ -133,6 +134,11 @@ fn a_segment_is_filled_to_its_last_byte_and_freed_with_its_last_record() {
     assert_eq!(log.free_below(Lsn(7)).unwrap(), 4);
     assert_eq!(names(folder.path()), ["0000000000000007.seg", "spare.0", "spare.1"], "no more than two, none larger");
     assert_eq!(lsns(folder.path()).0, [7]);
+    // what was cut short is no segment any more
+    OpenOptions::new().write(true).open(folder.path().join("spare.0")).unwrap().set_len(SEGMENT / 2).unwrap();
+    add(&mut log, 8, SEGMENT - 512 - AROUND);
+    assert_eq!(names(folder.path()), ["0000000000000007.seg", "0000000000000008.seg", "spare.0"]);
+    assert_eq!(std::fs::metadata(segment_path(folder.path(), 8)).unwrap().len(), SEGMENT);
 }
 
 #[test]
@@ -142,14 +148,14 @@ fn a_log_that_nobody_writes_is_freed_as_far_as_it_is_not_needed() {
     (1..=4).for_each(|lsn| add(&mut log, lsn, SEGMENT - 512 - AROUND));
     drop(log);
     let mut segments = lsns(folder.path()).1.segments;
-    let mut free = |needed, spares| {
-        free_below(folder.path(), &mut segments, Lsn(needed), spares).unwrap();
+    let mut free = |needed, spare_bytes| {
+        free_below(folder.path(), &mut segments, Lsn(needed), spare_bytes).unwrap();
         (segments.iter().map(|s| s.sequence).collect::<Vec<_>>(), names(folder.path()).len())
     };
-    assert_eq!(free(1, 2), (vec![1, 2, 3, 4], 4));
-    assert_eq!(free(2, 0), (vec![2, 3, 4], 3));
-    assert_eq!(free(3, 2), (vec![3, 4], 3));
-    assert_eq!(free(5, 1), (vec![], 1));
+    assert_eq!(free(1, Some(SEGMENT)), (vec![1, 2, 3, 4], 4));
+    assert_eq!(free(2, None), (vec![2, 3, 4], 3));
+    assert_eq!(free(3, Some(SEGMENT)), (vec![3, 4], 3));
+    assert_eq!(free(5, Some(2 * SEGMENT)), (vec![], 1), "of another size");
     assert_eq!(names(folder.path()), ["spare.0"]);
 }
 

@@ -20,9 +20,12 @@ pub(super) fn written(groups: u64) -> tempfile::TempDir {
     folder
 }
 
+/// Bytes of a segment: small, for many logs are made.
+pub(super) const SEGMENT: u64 = 1 << 20;
+
 pub(super) fn open(folder: &Path) -> Result<LogWriter> {
     let recovered = recover(folder, &ID, |_, _| Ok(()))?;
-    LogWriter::open(folder.to_owned(), ID, &recovered, 0)
+    LogWriter::open(folder.to_owned(), ID, &recovered, SEGMENT, 0)
 }
 
 pub(super) fn append(log: &mut LogWriter, group: u64) {

@@ -10,7 +10,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 
 /// Segments kept ready for recycling.
-pub const SPARES: u64 = 2;
+const SPARES: u64 = 2;
 
 /// A segment that still holds records somebody may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +35,22 @@ pub struct LogWriter {
     /// The end that the last header written carries as durable.
     marked: Position,
     buffer: Vec<u8>,
+    /// Bytes of a segment, unless one group needs more.
+    segment_bytes: u64,
     /// Bytes that a new segment must leave free on the disk.
     reserve: u64,
 }
 
 impl LogWriter {
     /// Opens the log for writing behind what `recovered` found, in a fresh segment.
-    /// New segments leave `reserve` bytes free on the disk.
-    pub fn open(folder: PathBuf, log_id: LogId, recovered: &Recovered, reserve: u64) -> Result<Self> {
+    /// Segments have `segment_bytes`, or more where one group needs it; new ones leave `reserve` bytes free on the disk.
+    pub fn open(
+        folder: PathBuf,
+        log_id: LogId,
+        recovered: &Recovered,
+        segment_bytes: u64,
+        reserve: u64,
+    ) -> Result<Self> {
         let existing = sequences(&folder)?;
         let last_used = recovered.segments.last().map_or(0, |s| s.sequence);
         for sequence in &existing {
@@ -58,11 +66,12 @@ impl LogWriter {
         let mut segments: VecDeque<SegmentInfo> = recovered.segments.iter().copied().collect();
         let sequence = existing.last().copied().unwrap_or(0).max(recovered.end.segment) + 1;
         let header = SegmentHeader { log_id, sequence, predecessor: recovered.end };
-        let (file, path, bytes) = start_segment(&folder, &header, limits::LOG_SEGMENT_BYTES, reserve)?;
+        let (file, path, bytes) = start_segment(&folder, &header, segment_bytes, reserve)?;
         segments.push_back(SegmentInfo { sequence, bytes, last_lsn: 0 });
         let durable = Position { segment: sequence, offset: ALIGN };
         let (marked, buffer) = (durable, Vec::new());
-        Ok(Self { folder, log_id, file, path, segments, at: ALIGN, durable, marked, buffer, reserve })
+        let at = ALIGN;
+        Ok(Self { folder, log_id, file, path, segments, at, durable, marked, buffer, segment_bytes, reserve })
     }
 
     /// Writes one group of (LSN, record body); not durable before [`LogWriter::sync`].
@@ -138,7 +147,7 @@ impl LogWriter {
             return Ok(());
         }
         self.sync()?;
-        let bytes = limits::LOG_SEGMENT_BYTES.max(align(total + ALIGN));
+        let bytes = self.segment_bytes.max(align(total + ALIGN));
         let sequence = self.current() + 1;
         let header = SegmentHeader { log_id: self.log_id, sequence, predecessor: self.end() };
         let (file, path, bytes) = start_segment(&self.folder, &header, bytes, self.reserve)?;
@@ -164,27 +173,28 @@ impl LogWriter {
         let mut freed = 0;
         while self.segments.len() > 1 && self.segments[0].last_lsn < needed.0 {
             let segment = self.segments.pop_front().expect("there are two");
-            free(&self.folder, &segment, SPARES)?;
+            free(&self.folder, &segment, Some(self.segment_bytes))?;
             freed += 1;
         }
         Ok(freed)
     }
 }
 
-/// Frees the segments of a log that nobody writes, as far as all their records are below `needed`.
-pub fn free_below(folder: &Path, segments: &mut Vec<SegmentInfo>, needed: Lsn, spares: u64) -> Result<()> {
+/// Frees the segments of a log that nobody writes, as far as all their records are below `needed`. Those that have
+/// `spare_bytes` may stay as spares.
+pub fn free_below(folder: &Path, segments: &mut Vec<SegmentInfo>, needed: Lsn, spare_bytes: Option<u64>) -> Result<()> {
     while let Some(first) = segments.first().filter(|s| s.last_lsn < needed.0) {
-        free(folder, first, spares)?;
+        free(folder, first, spare_bytes)?;
         segments.remove(0);
     }
     Ok(())
 }
 
-/// Makes a segment a spare where there are fewer, else removes it.
-fn free(folder: &Path, segment: &SegmentInfo, spares: u64) -> Result<()> {
+/// Makes a segment of `spare_bytes` a spare where there are fewer than [`SPARES`], else removes it.
+fn free(folder: &Path, segment: &SegmentInfo, spare_bytes: Option<u64>) -> Result<()> {
     let path = segment_path(folder, segment.sequence);
-    match (0..spares).map(|i| spare(folder, i)).find(|p| !p.exists()) {
-        Some(spare) if segment.bytes == limits::LOG_SEGMENT_BYTES => durable::rename(&path, &spare),
+    match (0..SPARES).map(|i| spare(folder, i)).find(|p| !p.exists()) {
+        Some(spare) if spare_bytes == Some(segment.bytes) => durable::rename(&path, &spare),
         _ => durable::remove(&path),
     }
 }
@@ -193,12 +203,12 @@ fn spare(folder: &Path, i: u64) -> PathBuf {
     folder.join(format!("spare.{i}"))
 }
 
-/// Takes a spare or allocates, writes the header, and makes both name and header durable.
+/// Takes a spare of this size or allocates, writes the header, and makes both name and header durable.
 fn start_segment(folder: &Path, header: &SegmentHeader, bytes: u64, reserve: u64) -> Result<(File, PathBuf, u64)> {
     let path = segment_path(folder, header.sequence);
-    let spare = (0..SPARES).map(|i| spare(folder, i)).find(|p| p.exists());
-    let file = match spare {
-        Some(spare) if bytes == limits::LOG_SEGMENT_BYTES => {
+    let is_usable = |spare: &PathBuf| spare.metadata().is_ok_and(|file| file.len() == bytes);
+    let file = match (0..SPARES).map(|i| spare(folder, i)).find(is_usable) {
+        Some(spare) => {
             let file =
                 OpenOptions::new().read(true).write(true).open(&spare).map_err(Error::io("cannot open", &spare))?;
             // the header first: under its new name the segment must never show its old one
@@ -207,7 +217,7 @@ fn start_segment(folder: &Path, header: &SegmentHeader, bytes: u64, reserve: u64
             durable::rename(&spare, &path)?;
             return Ok((file, path, bytes));
         }
-        _ => {
+        None => {
             if !durable::has_room(folder, bytes, reserve)? {
                 return Err(Error::io("no room to allocate", &path)(std::io::ErrorKind::StorageFull.into()));
             }

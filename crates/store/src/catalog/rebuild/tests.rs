@@ -17,6 +17,7 @@ const HOUR_US: i64 = 3_600_000_000;
 
 fn open(folder: &Path) -> crate::Result<Store> {
     let mut config = StoreConfig::new(folder, 64 << 20);
+    config.log_segment_bytes = 1 << 20;
     config.min_free_bytes = 0;
     config.merge_min_files = 2;
     Store::open(config, Arc::new(ManualClock::at(NOW)))
