@@ -1,18 +1,25 @@
 //! `cargo xtask fuzz`: libFuzzer on every decoder and door, with seeds that are committed and a corpus that is not.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use crate::{cargo, root, target};
+use crate::{cargo, root, target, torture};
 
 pub const DECODERS: [&str; 9] =
     ["msgpack", "line_protocol", "tle", "csv", "parquet", "inflate", "record", "params", "schedule"];
 /// Those of SQL.
 pub const OF_SQL: [&str; 2] = ["sql", "condition"];
+/// One in so many executions of the others is what a target of SQL gets in [`in_parts`].
+const SQL_SHARE: u64 = 5;
+/// Executions of a part, and the seconds it may take.
+const PART: u64 = 250_000;
+const PART_SECONDS: u64 = 1_800;
+/// What a finding hangs on.
+const SOURCES: [&str; 6] = ["crates/model", "crates/wire", "crates/store", "crates/query", "fuzz", "Cargo.lock"];
 /// What cargo-fuzz hands to rustc: coverage by blocks and comparisons, and the address sanitizer.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -32,12 +39,10 @@ pub struct Options {
     pub seed: u32,
 }
 
-/// Builds and runs targets, prints a row of a table for each, and fails when one found something; the executions of
-/// each.
-pub fn run(options: &Options) -> Result<Vec<String>> {
-    let toolchains = Command::new("rustup").args(["toolchain", "list"]).output().context("rustup is needed")?;
-    let has_nightly = String::from_utf8_lossy(&toolchains.stdout).lines().any(|line| line.starts_with("nightly"));
-    ensure!(has_nightly, "libFuzzer needs a nightly toolchain: rustup toolchain install nightly");
+const HEAD: &str = "| target | executions | seconds | a second | covered edges | findings |\n|---|---|---|---|---|---|";
+
+/// Builds and runs targets, prints a row of a table for each, and fails when one found something.
+pub fn run(options: &Options) -> Result<()> {
     let known = [&DECODERS[..], &OF_SQL].concat();
     let wanted: Vec<&str> = match options.targets.as_slice() {
         [] => known.clone(),
@@ -46,52 +51,103 @@ pub fn run(options: &Options) -> Result<Vec<String>> {
     if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
         bail!("there is no target {unknown:?}: {}", known.join(", "));
     }
-    let place = target().join("fuzz");
-    println!("| target | executions | seconds | a second | covered edges | findings |\n|---|---|---|---|---|---|");
-    let (mut found, mut ran) = (Vec::new(), Vec::new());
+    println!("{HEAD}");
+    let mut found = Vec::new();
     for name in wanted {
-        let binary = build(name, &place)?;
-        let corpus = place.join("corpus").join(name);
-        let artifacts = place.join("artifacts").join(name);
-        fs::create_dir_all(&corpus)?;
-        fs::create_dir_all(&artifacts)?;
-        let seeds = root().join("fuzz/seeds").join(name);
-        ensure!(seeds.is_dir(), "{} is missing", seeds.display());
-        let output = Command::new(binary)
-            .arg(&corpus)
-            .arg(&seeds)
-            .arg(format!("-runs={}", options.runs))
-            .arg(format!("-max_total_time={}", options.seconds))
-            .arg(format!("-seed={}", options.seed))
-            .arg(format!("-artifact_prefix={}/", artifacts.display()))
-            // each stack that allocates is kept for ever, and a parser that descends has a great many
-            .env("ASAN_OPTIONS", "malloc_context_size=1")
-            .args(["-max_len=4096", "-timeout=20", "-rss_limit_mb=2560", "-print_final_stats=1", "-close_fd_mask=1"])
-            .stdout(Stdio::null())
-            .output()?;
-        let text = String::from_utf8_lossy(&output.stderr);
-        let last = |key: &str| {
-            let number = |line: &str| line.split(key).nth(1)?.split_whitespace().next().map(str::to_owned);
-            text.lines().rev().find_map(number).unwrap_or_default()
-        };
-        let (executions, rate, edges) =
-            (last("stat::number_of_executed_units:"), last("stat::average_exec_per_sec:"), last(" cov: "));
-        let seconds =
-            text.lines().find_map(|line| line.strip_prefix("Done ")?.split(" runs in ").nth(1)?.split(' ').next());
-        let verdict = if output.status.success() { "0" } else { "1" };
-        println!("| {name} | {executions} | {} | {rate} | {edges} | {verdict} |", seconds.unwrap_or("?"));
-        ran.push(format!("{name} {executions}"));
-        if !output.status.success() {
-            let shown: Vec<&str> = text.lines().rev().take(40).collect();
-            eprintln!("{}", shown.into_iter().rev().collect::<Vec<_>>().join("\n"));
-            found.push(format!("{name} (see {})", artifacts.display()));
-        }
+        let ran = try_target(name, &build(name)?, options.runs, options.seconds, options.seed)?;
+        found.extend(ran.finding.map(|finding| format!("{name} (see {finding})")));
     }
     ensure!(found.is_empty(), "found: {}", found.join(", "));
-    Ok(ran)
+    Ok(())
 }
 
-fn build(name: &str, place: &std::path::Path) -> Result<PathBuf> {
+/// Runs each target so many times, those of SQL a fifth as often, in parts that are kept for the next try of the same
+/// sources; the executions of each.
+pub fn in_parts(runs: u64, seed: u64) -> Result<Vec<String>> {
+    let sources = torture::sources(&SOURCES)?;
+    let place = target().join("torture/fuzz").join(sources.as_deref().unwrap_or("not-committed"));
+    if sources.is_none() && place.exists() {
+        fs::remove_dir_all(&place)?;
+    }
+    fs::create_dir_all(&place)?;
+    println!("{HEAD}");
+    let all = DECODERS.map(|name| (name, runs)).into_iter().chain(OF_SQL.map(|name| (name, runs.div_ceil(SQL_SHARE))));
+    let mut figures = Vec::new();
+    for (name, runs) in all {
+        let (mut executions, mut binary) = (0, None);
+        for part in 0..runs.div_ceil(PART) {
+            let done = place.join(format!("{name}-{seed}-{part}"));
+            if !done.exists() {
+                let binary = match &binary {
+                    Some(built) => built,
+                    None => binary.insert(build(name)?),
+                };
+                // each part by chance of its own
+                let ran = try_target(name, binary, PART, PART_SECONDS, (seed * 1_000 + part) as u32)?;
+                if let Some(finding) = ran.finding {
+                    bail!("{name} found something: see {finding}");
+                }
+                fs::write(&done, ran.executions.to_string())?;
+            }
+            executions += fs::read_to_string(&done)?.parse::<u64>()?;
+        }
+        ensure!(executions >= runs, "{name} was run {executions} times in the time it has, not {runs}");
+        figures.push(format!("{name} {executions}"));
+    }
+    Ok(figures)
+}
+
+struct Ran {
+    executions: u64,
+    finding: Option<String>,
+}
+
+/// Runs a target, and prints a row.
+fn try_target(name: &str, binary: &Path, runs: u64, seconds: u64, seed: u32) -> Result<Ran> {
+    let (corpus, artifacts) = (place().join("corpus").join(name), place().join("artifacts").join(name));
+    fs::create_dir_all(&corpus)?;
+    fs::create_dir_all(&artifacts)?;
+    let seeds = root().join("fuzz/seeds").join(name);
+    ensure!(seeds.is_dir(), "{} is missing", seeds.display());
+    let output = Command::new(binary)
+        .arg(&corpus)
+        .arg(&seeds)
+        .arg(format!("-runs={runs}"))
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-seed={seed}"))
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        // each stack that allocates is kept for ever, and a parser that descends has a great many
+        .env("ASAN_OPTIONS", "malloc_context_size=1")
+        .args(["-max_len=4096", "-timeout=20", "-rss_limit_mb=2560", "-print_final_stats=1", "-close_fd_mask=1"])
+        .stdout(Stdio::null())
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let last = |key: &str| {
+        let number = |line: &str| line.split(key).nth(1)?.split_whitespace().next().map(str::to_owned);
+        text.lines().rev().find_map(number).unwrap_or_default()
+    };
+    let (executions, rate, edges) =
+        (last("stat::number_of_executed_units:"), last("stat::average_exec_per_sec:"), last(" cov: "));
+    let seconds =
+        text.lines().find_map(|line| line.strip_prefix("Done ")?.split(" runs in ").nth(1)?.split(' ').next());
+    let findings = u8::from(!output.status.success());
+    println!("| {name} | {executions} | {} | {rate} | {edges} | {findings} |", seconds.unwrap_or("?"));
+    if !output.status.success() {
+        let shown: Vec<&str> = text.lines().rev().take(40).collect();
+        eprintln!("{}", shown.into_iter().rev().collect::<Vec<_>>().join("\n"));
+    }
+    let finding = (!output.status.success()).then(|| artifacts.display().to_string());
+    Ok(Ran { executions: executions.parse().unwrap_or(0), finding })
+}
+
+fn place() -> PathBuf {
+    target().join("fuzz")
+}
+
+fn build(name: &str) -> Result<PathBuf> {
+    let toolchains = Command::new("rustup").args(["toolchain", "list"]).output().context("rustup is needed")?;
+    let has_nightly = String::from_utf8_lossy(&toolchains.stdout).lines().any(|line| line.starts_with("nightly"));
+    ensure!(has_nightly, "libFuzzer needs a nightly toolchain: rustup toolchain install nightly");
     let host = Command::new("rustc").args(["+nightly", "-vV"]).output().context("rustc +nightly")?;
     let host = String::from_utf8_lossy(&host.stdout);
     let host = host.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
@@ -111,7 +167,7 @@ fn build(name: &str, place: &std::path::Path) -> Result<PathBuf> {
     for variable in ["RUSTUP_TOOLCHAIN", "RUSTC", "RUSTDOC", "CARGO"] {
         command.env_remove(variable);
     }
-    command.env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", place.join("build")).current_dir(root());
+    command.env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", place().join("build")).current_dir(root());
     ensure!(command.status()?.success(), "{name} cannot be built");
-    Ok(place.join("build").join(host).join("release").join(name))
+    Ok(place().join("build").join(host).join("release").join(name))
 }

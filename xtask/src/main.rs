@@ -63,7 +63,7 @@ fn main() -> Result<()> {
         Task::Check => check::run(),
         Task::Bench { what } => bench::run(&what),
         Task::Torture(options) => torture::run(&options),
-        Task::Fuzz(options) => fuzz::run(&options).map(drop),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Dist => dist::run(),
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::{cargo, root, target};
+use crate::{cargo, root, target, torture};
 
 /// The log, the flush, the catalog and its locks.
 const FILES: [&str; 6] = [
@@ -47,6 +47,8 @@ const PROFILE: [&str; 3] = [
 
 /// Mutants that are tried in one go: what is done is kept, and a run that was cut short goes on behind it.
 const SHARE: u64 = 25;
+/// What a mutant's fate hangs on.
+const SOURCES: [&str; 4] = ["crates/store", "crates/model", "Cargo.lock", "xtask/src/mutants.rs"];
 
 /// What became of mutants.
 #[derive(Default)]
@@ -60,15 +62,17 @@ struct Found {
 
 /// Tries about so many of the mutants, a part that the seed chooses; a line that sums up, then one for each that no test
 /// caught.
-pub fn run(amount: u64, seed: u64, commit: &str) -> Result<Vec<String>> {
+pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
     let all = mutants(&["--list"])?.lines().count() as u64;
     ensure!(all > 0, "cargo-mutants lists none");
     let (shares, wanted) = (all.div_ceil(SHARE), amount.div_ceil(SHARE).max(1));
     let mut found = Found::default();
+    let sources = torture::sources(&SOURCES)?;
     for share in (0..wanted.min(shares)).map(|i| (seed + i) % shares) {
-        let place = target().join(format!("torture/mutants/{}-{share}-of-{shares}", commit.replace(' ', "-")));
+        let kept = sources.as_deref().unwrap_or("not-committed");
+        let place = target().join(format!("torture/mutants/{kept}-{share}-of-{shares}"));
         let done = place.join("done.json");
-        if commit.contains(' ') || !done.exists() {
+        if sources.is_none() || !done.exists() {
             // the tests pass without a change: asked once
             try_share(share, shares, &place, found.tried() == 0)?;
             fs::rename(place.join("mutants.out/outcomes.json"), &done)?;
