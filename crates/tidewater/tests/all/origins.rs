@@ -107,7 +107,10 @@ fn calls_that_fail_leave_no_descriptor_lock_job_or_memory_behind() {
     assert_eq!(post("/api/v1/continuous_queries/1/execute", day), 200);
     assert_eq!(post("/api/v1/compaction/trigger?wait=true", json!({})), 200);
     assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[95]]));
-    torture::figure("leak", &format!("{calls} failing calls of each kind, MiB of memory more: {}", said.join(", ")));
+    torture::figure(
+        "leak",
+        &format!("{calls} failing calls of each kind, MiB of memory more, of all it has: {}", said.join(", ")),
+    );
 }
 
 /// What a caller does again and again, undone by itself or by its next turn.
@@ -178,7 +181,10 @@ fn calls_that_succeed_leave_nothing_behind_either() {
     }
     assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[100]]));
     assert_eq!(server.rows("SELECT count(*), count(DISTINCT host) FROM point"), json!([[50, 50]]));
-    torture::figure("leak", &format!("{calls} good calls of each kind, MiB of memory more: {}", said.join(", ")));
+    torture::figure(
+        "leak",
+        &format!("{calls} good calls of each kind, MiB of memory more, of all it has: {}", said.join(", ")),
+    );
 }
 
 /// A fault that many calls meet half way, and the call; whether it worked.
@@ -265,6 +271,8 @@ struct Holding {
     spilled: usize,
     /// Of its own; parts of its program come and go.
     memory_kib: u64,
+    /// With its program.
+    resident_kib: u64,
 }
 
 impl Holding {
@@ -272,7 +280,8 @@ impl Holding {
         let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("a process").count();
         let descriptors = server.metric("process_open_fds");
         let spilled = std::fs::read_dir(server.data().join("tmp")).map_or(0, Iterator::count);
-        Self { descriptors, threads, spilled, memory_kib: server.memory_kib("RssAnon:") }
+        let (memory_kib, resident_kib) = (server.memory_kib("RssAnon:"), server.memory_kib("VmRSS:"));
+        Self { descriptors, threads, spilled, memory_kib, resident_kib }
     }
 
     /// Nothing more is held than before; how much memory came to it.
@@ -284,7 +293,8 @@ impl Holding {
         // those that block for others are kept for ten seconds
         eventually(&format!("{name}: as many threads as before"), || Self::of(server).threads <= self.threads + 2);
         let now = Self::of(server);
-        let grown_mib = (now.memory_kib as f64 - self.memory_kib as f64) / 1024.0;
+        let grown_kib = now.memory_kib as f64 - self.memory_kib as f64;
+        let (grown_mib, grown_share) = (grown_kib / 1024.0, grown_kib / self.resident_kib as f64 * 100.0);
         assert!(grown_mib < MOST_MIB, "{name}: {grown_mib} MiB more");
         assert!(now.spilled <= self.spilled, "{name}: {now:?}, before {self:?}");
         // background merges of a server that works end some time
@@ -295,7 +305,7 @@ impl Holding {
                 && server.get("/api/v1/compaction/locks").json()["count"] == 0
                 && jobs["jobs"].as_array().expect("jobs").iter().all(|job| job["state"] != "running")
         });
-        format!("{name} {grown_mib:+.1}")
+        format!("{name} {grown_mib:+.1} ({grown_share:+.1} %)")
     }
 }
 
@@ -317,7 +327,10 @@ fn calls_that_meet_a_fault_half_way_leave_nothing_behind() {
         assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[100]]), "{name}: no row went");
         assert!(call(&server), "{name}: the next one works");
     }
-    torture::figure("leak", &format!("{calls} calls that meet a fault, MiB of memory more: {}", said.join(", ")));
+    torture::figure(
+        "leak",
+        &format!("{calls} calls that meet a fault, MiB of memory more, of all it has: {}", said.join(", ")),
+    );
 }
 
 /// Sends so much of a request, reads so much of its answer, and is gone.
@@ -347,5 +360,8 @@ fn calls_whose_clients_leave_half_way_leave_nothing_behind() {
         said.push(before.compare(&server, name));
     }
     assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[100]]), "half a write wrote nothing");
-    torture::figure("leak", &format!("{calls} clients that leave, MiB of memory more: {}", said.join(", ")));
+    torture::figure(
+        "leak",
+        &format!("{calls} clients that leave, MiB of memory more, of all it has: {}", said.join(", ")),
+    );
 }
