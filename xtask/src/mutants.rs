@@ -38,12 +38,8 @@ const TEST_AMOUNT: u64 = 20;
 const TEST_SEED: u64 = 1;
 /// Several times what the tests take.
 const TIMEOUT_S: &str = "90";
-/// The store is compiled for each mutant, so almost in haste; its dependencies once, so with optimisation.
-const PROFILE: [&str; 3] = [
-    r#"--config=profile.dev.package."*".opt-level=2"#,
-    "--config=profile.dev.opt-level=1",
-    "--config=profile.dev.debug=false",
-];
+/// The store is compiled for each mutant, so in haste; its dependencies once, so with optimisation.
+const PROFILE: [&str; 2] = [r#"--config=profile.dev.package."*".opt-level=2"#, "--config=profile.dev.debug=false"];
 
 /// Mutants that are tried in one go: what is done is kept, and a run that was cut short goes on behind it.
 const SHARE: u64 = 25;

@@ -450,6 +450,7 @@ fn a_flush_also_takes_what_came_after_one_that_failed() {
 fn a_quiet_row_and_a_table_that_cannot_flush_do_not_keep_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path());
+    config.log_segment_bytes = 8 << 20;
     config.hot_budget_bytes = 32 << 20;
     config.flush_bytes = 2 << 20;
     config.log_max_bytes = 16 << 20;
