@@ -470,8 +470,8 @@ fn page(known: &BTreeMap<String, Record>) -> Result<String> {
                     String::new()
                 };
                 format!(
-                    "{}{length}. {}, commit {}, seed {}: `{}`",
-                    figures.join(". "),
+                    "{}{length}<br>{}, commit {}, seed {}: `{}`",
+                    figures.join("<br>"),
                     r.date,
                     r.commit,
                     r.seed,
