@@ -205,6 +205,12 @@ fn recovery_tells_of_each_segment_and_of_the_bytes_that_are_torn() {
     let at = Position { segment: 2, offset: group_at(1) };
     assert_eq!((said.end, said.records, said.last_lsn), (at, 8, 8));
     assert_eq!(said.torn, Some(Torn { at, file: path.clone(), bytes: 44 + 2 * 12 + 300 + 5 }));
+    // without its header nothing tells that it was one
+    bytes[group_at(1) as usize] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let said = lsns(folder.path()).1;
+    assert_eq!((said.end, said.torn, said.damage), (at, None, None));
+    bytes[group_at(1) as usize] ^= 1;
     // its predecessor was
     bytes[group_at(0) as usize + 100] ^= 1;
     std::fs::write(&path, &bytes).unwrap();

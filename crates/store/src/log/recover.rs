@@ -87,7 +87,7 @@ pub fn recover(folder: &Path, log_id: &LogId, mut each: impl FnMut(Lsn, &[u8]) -
         if fixed_end.is_some() || out.end < mark {
             let reason = "a group known to be durable does not match its checksum".to_owned();
             out.damage.get_or_insert(Damage { file: path.clone(), offset: stop.offset, reason });
-        } else if stop.bytes > 0 || later.is_some() {
+        } else if later.is_some() {
             out.torn = Some(Torn { at: out.end, file: path.clone(), bytes: stop.bytes });
         }
         if !is_last && fixed_end.is_none() {
