@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::harness::{Server, eventually, folder, python};
+use super::harness::{Server, eventually, files, folder, python};
 
 const HOUR_NS: i64 = 3_600_000_000_000;
 const START_NS: i64 = 1_700_006_400_000_000_000;
@@ -18,19 +18,8 @@ fn file_count(server: &Server) -> u64 {
 }
 
 /// Files below the data folder.
-fn files(server: &Server) -> Vec<PathBuf> {
-    let mut folders = vec![server.data().join("data")];
-    let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-            if entry.path().is_dir() { folders.push(entry.path()) } else { found.push(entry.path()) }
-        }
-    }
-    found
-}
-
-fn on_disk(server: &Server) -> usize {
-    files(server).len()
+fn on_disk(server: &Server) -> Vec<PathBuf> {
+    files(&server.data().join("data"))
 }
 
 #[test]
@@ -114,7 +103,7 @@ fn t45_m2_a_crash_at_any_step_of_a_merge_leaves_all_rows_once() {
         let done = server.send("POST", "/api/v1/compaction/trigger?wait=true", &[], b"");
         assert_eq!(done.status, 200, "{point}: {:?}", done.json());
         assert_eq!((server.rows(all), file_count(&server)), (json!([[7, 15, 3]]), 1), "{point}");
-        assert_eq!(on_disk(&server), 4, "{point}: the merged file and its inputs, which wait for their grace");
+        assert_eq!(on_disk(&server).len(), 4, "{point}: the merged file and its inputs, which wait for their grace");
         assert!(server.stop().is_some_and(|s| s.success()));
         python("catalog_check.py", &[server.data().to_str().expect("a plain path")]);
     }
@@ -182,7 +171,7 @@ fn t50_a_crash_while_ended_files_are_removed_leaves_none_behind() {
     assert!(server.wait_end(super::harness::DEADLINE).is_some(), "it ends where it removes files");
     let server = Server::start(dir.path(), &settings);
     assert_eq!(server.rows("SELECT count(*), sum(v) FROM cpu"), json!([[3, 3]]));
-    eventually("only the merged file is left", || on_disk(&server) == 1);
+    eventually("only the merged file is left", || on_disk(&server).len() == 1);
     python("catalog_check.py", &[server.data().to_str().expect("a plain path")]);
 }
 
@@ -197,7 +186,7 @@ fn t49_m7_a_file_that_rots_on_disk_is_found_named_and_left_alone() {
     server.flush();
     eventually("every file was read", || server.metric("tidewater_scrubbed_bytes_total") > 0.0);
     assert_eq!(server.metric("tidewater_quarantined_files"), 0.0);
-    let found: Vec<_> = files(&server).into_iter().filter(|p| p.to_string_lossy().contains("cpu")).collect();
+    let found: Vec<_> = on_disk(&server).into_iter().filter(|p| p.to_string_lossy().contains("cpu")).collect();
     let byte = std::fs::read(&found[0]).expect("a file")[10];
     let file = std::fs::OpenOptions::new().write(true).open(&found[0]).expect("a file");
     file.write_all_at(&[byte ^ 1], 10).expect("it can be written");

@@ -316,11 +316,12 @@ pub fn node(script: &str, args: &[&str]) -> String {
     out.into_owned()
 }
 
-/// Every file below a folder.
+/// Every file below a folder that is there; folders below it may go meanwhile.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
+    assert!(folder.is_dir(), "{} is no folder", folder.display());
     let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
-        for path in std::fs::read_dir(&folder).expect("a folder").flatten().map(|e| e.path()) {
+        for path in std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.path()) {
             if path.is_dir() { folders.push(path) } else { found.push(path) }
         }
     }

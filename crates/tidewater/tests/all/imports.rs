@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use super::harness::{Reply, Server, TOKEN, eventually, folder, python, tidewater};
+use super::harness::{Reply, Server, TOKEN, eventually, files, folder, python, tidewater};
 
 const START: i64 = 1_767_225_600; // 2026-01-01T00:00Z
 
@@ -227,18 +227,8 @@ fn a_kill_anywhere_leaves_the_whole_file_or_nothing() {
         let server = Server::start(dir.path(), &[]);
         let count = if whole { 50_001 } else { 1 };
         assert_eq!(server.rows("SELECT count(*) FROM cpu"), json!([[count]]), "{point}");
-        let files = || {
-            let mut found = 0;
-            let mut folders = vec![server.data().join("data")];
-            while let Some(folder) = folders.pop() {
-                for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-                    if entry.path().is_dir() { folders.push(entry.path()) } else { found += 1 }
-                }
-            }
-            found
-        };
         if !whole {
-            eventually("the files that nobody knows are gone", || files() == 0);
+            eventually("the files that nobody knows are gone", || files(&server.data().join("data")).is_empty());
         }
         let jobs = server.get("/api/v1/jobs?kind=import").json();
         let state = &jobs["jobs"][0]["state"];
