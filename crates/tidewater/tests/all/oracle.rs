@@ -4,6 +4,7 @@
 //! tried folder.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -46,6 +47,8 @@ pub struct Known {
     expired: BTreeSet<i64>,
     /// The next sequence of each client.
     next: [i64; CLIENTS],
+    /// The power is gone: no answer that comes from now on would have come.
+    pub cut: Arc<AtomicBool>,
 }
 
 /// Rows found for each request, by table: (found, of how many, different ones).
@@ -97,9 +100,15 @@ impl Known {
         let key = (client, self.next[client as usize]);
         self.next[client as usize] += 1;
         let (path, headers, body) = request(key);
-        let reply = server.try_send("POST", path, &headers, &body).map(|reply| reply.status);
-        self.note(key, reply.as_ref().ok().copied());
-        reply.ok()
+        let status = self.heard(server, path, &headers, &body);
+        self.note(key, status);
+        status
+    }
+
+    /// The status of an answer; none when none came.
+    fn heard(&self, server: &Server, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<u16> {
+        let reply = server.try_send("POST", path, headers, body).ok()?;
+        (!self.cut.load(Ordering::SeqCst)).then_some(reply.status)
     }
 
     /// Writes down what came of a request; no status: no answer came.
@@ -118,17 +127,14 @@ impl Known {
         let bound = self.next[GONE as usize] - 1 - LEFT;
         let body =
             json!({"database": "default", "measurement": "gone", "where": format!("s <= {bound}"), "confirm": true});
-        match server.try_send("POST", "/api/v1/delete", &[], body.to_string().as_bytes()) {
-            Ok(reply) if reply.status == 200 => self.deleted = bound,
+        let status = self.heard(server, "/api/v1/delete", &[], body.to_string().as_bytes());
+        match status {
+            Some(200) => self.deleted = bound,
             // it was not begun
-            Ok(reply) if (400..500).contains(&reply.status) => {}
-            Ok(_) => drop(self.maybe_deleted.insert(bound)),
-            Err(_) => {
-                self.maybe_deleted.insert(bound);
-                return false;
-            }
+            Some(400..500) => {}
+            Some(_) | None => drop(self.maybe_deleted.insert(bound)),
         }
-        true
+        status.is_some()
     }
 
     /// Makes integers of the newest column of `shape` fractions; false: no answer came.
@@ -157,7 +163,8 @@ impl Known {
         let goes_on = move || Instant::now() < until && !gone.load(Ordering::Relaxed);
         std::thread::scope(|scope| {
             let mine = |clients: &[i64]| {
-                let mut mine = Known { next: self.next, deleted: self.deleted, ..Known::new() };
+                let cut = Arc::clone(&self.cut);
+                let mut mine = Known { next: self.next, deleted: self.deleted, cut, ..Known::new() };
                 (0..CLIENTS as i64).filter(|c| !clients.contains(c)).for_each(|c| mine.next[c as usize] = 0);
                 mine
             };
