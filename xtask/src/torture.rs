@@ -495,7 +495,8 @@ fn page(known: &BTreeMap<String, Record>) -> Result<String> {
     if let Some(survivors) = known.get("mutants").and_then(|r| r.figures.get(1..)).filter(|s| !s.is_empty()) {
         out += "\n## Mutants that survived\n\n| change | why no test of the list catches it |\n|---|---|\n";
         for survivor in survivors {
-            writeln!(out, "| `{survivor}` | {} |", mutants::reason(survivor)?)?;
+            // a bar would end the cell, also between backticks
+            writeln!(out, "| `{}` | {} |", survivor.replace('|', "\\|"), mutants::reason(survivor)?)?;
         }
     }
     if let Some(beside) = known.get(PEERS) {

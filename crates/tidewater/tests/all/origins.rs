@@ -237,7 +237,9 @@ const NO_COPY: &str = "catalog.copy_interval=86400";
 
 /// A server of which so many things fail, as its failpoints say; none with nothing.
 fn failing(dir: &Path, failpoint: &str) -> Server {
-    let settings = [&CALM[..], &["compaction.min_files=2", "memory.budget=512MiB", NO_COPY]].concat();
+    // the probe of the pool would take one of the failures
+    let rare = "database.health_check_interval=86400";
+    let settings = [&CALM[..], &["compaction.min_files=2", "memory.budget=512MiB", NO_COPY, rare]].concat();
     Server::try_start(dir, &settings, &[("TIDEWATER_FAILPOINT", failpoint)]).expect("it starts")
 }
 
