@@ -266,10 +266,10 @@ const MOST_MIB: f64 = 16.0;
 /// What many may, of all that a process has, once these are full.
 const MOST_PERCENT: f64 = 2.0;
 
-/// Calls before those that are measured. Ten thousand messages of the log are remembered, four mebibytes: as many
-/// calls fill that.
+/// Calls before those that are measured. So many messages of the log are remembered, in four mebibytes, which as many
+/// calls fill.
 fn warming(calls: u64) -> u64 {
-    if torture::is_full() { calls } else { calls.div_ceil(5) }
+    if torture::is_full() { calls.max(model::limits::LOG_MESSAGES as u64) } else { calls.div_ceil(5) }
 }
 
 /// What a server holds that a call could have left behind.
