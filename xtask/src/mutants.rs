@@ -64,8 +64,8 @@ pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
     let (shares, wanted) = (all.div_ceil(SHARE), amount.div_ceil(SHARE).max(1));
     let mut found = Found::default();
     let sources = torture::sources(&SOURCES)?;
+    let kept = sources.as_deref().unwrap_or("not-committed");
     for share in (0..wanted.min(shares)).map(|i| (seed + i) % shares) {
-        let kept = sources.as_deref().unwrap_or("not-committed");
         let place = target().join(format!("torture/mutants/{kept}-{share}-of-{shares}"));
         let done = place.join("done.json");
         if sources.is_none() || !done.exists() {

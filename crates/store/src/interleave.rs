@@ -172,7 +172,8 @@ impl Bell {
 pub fn group_commit(writers: i64) {
     let folder = tempfile::tempdir().expect("a folder");
     let shared = shared(folder.path());
-    let writer = LogWriter::open(folder.path().to_owned(), LOG, &Recovered::default(), 1 << 20, 0).expect("a log");
+    let segment = shared.config.log_segment_bytes;
+    let writer = LogWriter::open(folder.path().to_owned(), LOG, &Recovered::default(), segment, 0).expect("a log");
     let (queue, messages) = sync_channel(16);
     let (groups, applied) = sync_channel(16);
     let (for_log, for_apply) = (Arc::new(Bell::default()), Arc::new(Bell::default()));

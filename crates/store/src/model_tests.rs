@@ -13,13 +13,13 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use crate::catalog::script_tests::told;
-use crate::catalog::tests::ValueIs;
+use crate::catalog::tests::{ValueIs, config};
 use crate::compact::Scope;
 use crate::continuous::Window;
 use crate::flush::table_folder;
 use crate::jobs::Handle;
 use crate::retention::{Policy, Settings};
-use crate::{Store, StoreConfig, WriteRequest, file};
+use crate::{Store, WriteRequest, file};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
@@ -99,9 +99,7 @@ impl Tried {
     fn start(&mut self) {
         // no clean stop: a crash, but for the page cache
         let before = self.store.take().map(|store| told(&store.view()));
-        let mut config = StoreConfig::new(self.folder.path(), 64 << 20);
-        config.log_segment_bytes = 1 << 20;
-        config.min_free_bytes = 0;
+        let mut config = config(self.folder.path());
         config.durability = crate::Durability::Process;
         config.merge_min_files = 2;
         let store = Store::open(config, Arc::new(self.clock.clone())).unwrap();

@@ -10,12 +10,12 @@ use model::{Batch, BatchColumn, Clock, ColumnType, DatabaseName, ItemName, Manua
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::tests::{ValueIs, as_others_write};
+use super::tests::{ValueIs, as_others_write, config};
 use crate::compact::Scope;
 use crate::continuous::{Definition, Window};
 use crate::jobs::Handle;
 use crate::view::{Table, View};
-use crate::{Store, StoreConfig, WriteRequest, adopt};
+use crate::{Store, WriteRequest, adopt};
 
 /// 2023-11-15 01:00 UTC.
 const NOW: i64 = 1_700_010_000_000_000;
@@ -81,9 +81,7 @@ impl Script {
     fn begin() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = ManualClock::at(NOW);
-        let mut config = StoreConfig::new(folder.path(), 64 << 20);
-        config.log_segment_bytes = 1 << 20;
-        config.min_free_bytes = 0;
+        let mut config = config(folder.path());
         config.merge_min_files = 2;
         let store = Store::open(config, Arc::new(clock.clone())).unwrap();
         let mut script = Self { folder, clock, store, known: Catalog::new(), told: String::new() };

@@ -10,7 +10,8 @@ use parquet::basic::Encoding;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Store, StoreConfig, WriteRequest};
+use crate::catalog::tests::config;
+use crate::{Store, WriteRequest};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY: i64 = 1_700_006_400_000_000;
@@ -24,8 +25,7 @@ fn open(folder: &std::path::Path, clock: &Arc<ManualClock>) -> Store {
 
 /// Writes and merges leave so many bytes on the disk.
 fn open_with_free(folder: &std::path::Path, clock: &Arc<ManualClock>, min_free_bytes: u64) -> Store {
-    let mut config = StoreConfig::new(folder, 64 << 20);
-    config.log_segment_bytes = 1 << 20;
+    let mut config = config(folder);
     config.min_free_bytes = min_free_bytes;
     config.commits_per_second = 1_000; // a week goes by in seconds
     Store::open(config, Arc::clone(clock) as Arc<dyn Clock>).unwrap()

@@ -68,7 +68,7 @@ fn kinds() -> Vec<Kind> {
 
 #[test]
 fn calls_that_fail_leave_no_descriptor_lock_job_or_memory_behind() {
-    let calls = torture::amount(CALLS) as usize;
+    let calls = torture::amount(CALLS);
     let dir = folder();
     let server = Server::start(dir.path(), &[&CALM[..], &["delete.max_rows_per_delete=10", NO_COPY]].concat());
     let line = |i: i64| format!("m,host=a v={i}i,s=\"x\" {}\n", 1_700_000_000_000_000_000 + i);
@@ -80,7 +80,7 @@ fn calls_that_fail_leave_no_descriptor_lock_job_or_memory_behind() {
         "interval": "1m", "query": "SELECT time_bucket(INTERVAL '1 day', time) AS time, count(*) AS n FROM m \
             WHERE time >= {start_time} AND time < {end_time} GROUP BY 1"});
     assert_eq!(post("/api/v1/continuous_queries", wide), 201);
-    let fail = |kind: &Kind, times: usize| {
+    let fail = |kind: &Kind, times: u64| {
         let body = kind.body.to_string();
         for _ in 0..times {
             let reply = server.send(kind.method, kind.path, &[], body.as_bytes());
@@ -89,7 +89,7 @@ fn calls_that_fail_leave_no_descriptor_lock_job_or_memory_behind() {
     };
     let (kinds, mut said) = (kinds(), Vec::new());
     // what is made once, such as caches and threads, is made here
-    kinds.iter().for_each(|kind| fail(kind, warming(calls as u64) as usize));
+    kinds.iter().for_each(|kind| fail(kind, warming(calls)));
     for kind in &kinds {
         let before = Holding::of(&server);
         fail(kind, calls);
@@ -107,10 +107,7 @@ fn calls_that_fail_leave_no_descriptor_lock_job_or_memory_behind() {
     assert_eq!(post("/api/v1/continuous_queries/1/execute", day), 200);
     assert_eq!(post("/api/v1/compaction/trigger?wait=true", json!({})), 200);
     assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[95]]));
-    torture::figure(
-        "leak",
-        &format!("{calls} failing calls of each kind, MiB of memory more, of all it has: {}", said.join(", ")),
-    );
+    tell(calls, "failing calls of each kind", &said);
 }
 
 /// What a caller does again and again, undone by itself or by its next turn.
@@ -181,10 +178,7 @@ fn calls_that_succeed_leave_nothing_behind_either() {
     }
     assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[100]]));
     assert_eq!(server.rows("SELECT count(*), count(DISTINCT host) FROM point"), json!([[50, 50]]));
-    torture::figure(
-        "leak",
-        &format!("{calls} good calls of each kind, MiB of memory more, of all it has: {}", said.join(", ")),
-    );
+    tell(calls, "good calls of each kind", &said);
 }
 
 /// A fault that many calls meet half way, and the call; whether it worked.
@@ -259,6 +253,11 @@ fn prepared() -> TempDir {
     assert_eq!(made.status, 201, "{made:?}");
     assert!(server.stop().is_some_and(|status| status.success()));
     dir
+}
+
+/// The figure of a test: what each kind of its calls left.
+fn tell(calls: u64, what: &str, said: &[String]) {
+    torture::figure("leak", &format!("{calls} {what}, MiB of memory more, of all it has: {}", said.join(", ")));
 }
 
 /// What a few calls may leave: caches, histories and the allocator's pages fill up to their bounds.
@@ -337,10 +336,7 @@ fn calls_that_meet_a_fault_half_way_leave_nothing_behind() {
         assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[100]]), "{name}: no row went");
         assert!(call(&server), "{name}: the next one works");
     }
-    torture::figure(
-        "leak",
-        &format!("{calls} calls that meet a fault, MiB of memory more, of all it has: {}", said.join(", ")),
-    );
+    tell(calls, "calls that meet a fault", &said);
 }
 
 /// Sends so much of a request, reads so much of its answer, and is gone.
@@ -370,8 +366,5 @@ fn calls_whose_clients_leave_half_way_leave_nothing_behind() {
         said.push(before.compare(&server, name));
     }
     assert_eq!(server.rows("SELECT count(*) FROM m"), json!([[100]]), "half a write wrote nothing");
-    torture::figure(
-        "leak",
-        &format!("{calls} clients that leave, MiB of memory more, of all it has: {}", said.join(", ")),
-    );
+    tell(calls, "clients that leave", &said);
 }

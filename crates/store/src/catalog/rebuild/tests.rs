@@ -7,18 +7,16 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use model::{Batch, BatchColumn, ColumnType, DatabaseName, ManualClock, Role, TableMode};
 
-use crate::catalog::tests::{ValueIs, as_others_write};
+use crate::catalog::tests::{ValueIs, as_others_write, config};
 use crate::compact::Scope;
 use crate::jobs::Handle;
-use crate::{Store, StoreConfig, WriteRequest, repair_catalog};
+use crate::{Store, WriteRequest, repair_catalog};
 
 const NOW: i64 = 1_700_006_400_000_000;
 const HOUR_US: i64 = 3_600_000_000;
 
 fn open(folder: &Path) -> crate::Result<Store> {
-    let mut config = StoreConfig::new(folder, 64 << 20);
-    config.log_segment_bytes = 1 << 20;
-    config.min_free_bytes = 0;
+    let mut config = config(folder);
     config.merge_min_files = 2;
     Store::open(config, Arc::new(ManualClock::at(NOW)))
 }
