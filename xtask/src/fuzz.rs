@@ -9,12 +9,11 @@ use clap::Args;
 
 use crate::{cargo, root, target, torture};
 
-const DECODERS: [&str; 9] =
+/// Those of bodies, files, parameters and the log.
+pub const DECODERS: [&str; 9] =
     ["msgpack", "line_protocol", "tle", "csv", "parquet", "inflate", "record", "params", "schedule"];
 /// Those of SQL.
-const OF_SQL: [&str; 2] = ["sql", "condition"];
-/// One in so many executions of the others is what a target of SQL gets in [`in_parts`].
-const SQL_SHARE: u64 = 5;
+pub const OF_SQL: [&str; 2] = ["sql", "condition"];
 /// Executions of a part, and the seconds it may take.
 const PART: u64 = 250_000;
 const PART_SECONDS: u64 = 1_800;
@@ -61,9 +60,8 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Runs each target so many times, those of SQL a fifth as often, in parts that are kept for the next try of the same
-/// sources; the executions of each.
-pub fn in_parts(runs: u64, seed: u64) -> Result<Vec<String>> {
+/// Runs each target so many times, in parts that are kept for the next try of the same sources; the executions of each.
+pub fn in_parts(targets: &[&str], runs: u64, seed: u64) -> Result<Vec<String>> {
     let sources = torture::sources(&SOURCES)?;
     let place = target().join("torture/fuzz").join(sources.as_deref().unwrap_or("not-committed"));
     if sources.is_none() && place.exists() {
@@ -71,9 +69,8 @@ pub fn in_parts(runs: u64, seed: u64) -> Result<Vec<String>> {
     }
     fs::create_dir_all(&place)?;
     println!("{HEAD}");
-    let all = DECODERS.map(|name| (name, runs)).into_iter().chain(OF_SQL.map(|name| (name, runs.div_ceil(SQL_SHARE))));
     let mut figures = Vec::new();
-    for (name, runs) in all {
+    for name in targets {
         let done = |part: u64| place.join(format!("{name}-{seed}-{part}"));
         let parts = 0..runs.div_ceil(PART);
         let missing: Vec<u64> = parts.clone().filter(|part| !done(*part).exists()).collect();

@@ -33,13 +33,14 @@ enum By {
     /// The corpora of the door's tests.
     Door,
     Load,
-    Fuzz,
+    /// Targets of libFuzzer.
+    Fuzz(&'static [&'static str]),
     /// `interleave/`.
     Interleave,
     Mutants,
 }
 
-const ROWS: [Row; 21] = [
+const ROWS: [Row; 22] = [
     Row {
         name: "kill",
         promise: "A write that was acknowledged survives kill -9 at any moment, whole and once; what was deleted or has expired stays away; continuous queries hold what they sum up.",
@@ -169,11 +170,20 @@ const ROWS: [Row; 21] = [
     Row {
         name: "fuzz",
         promise: "No bytes from outside make the server panic, read what is not theirs or take memory without bound.",
-        tried: "libFuzzer with the address sanitizer on every decoder, the syntax door and the parameters.",
-        goal: "5 000 000 executions of each target (1 000 000 of the two of SQL), 0 findings",
+        tried: "libFuzzer with the address sanitizer on every decoder, of bodies, files, parameters and the log.",
+        goal: "5 000 000 executions of each target, 0 findings",
         full: 5_000_000,
         unit: "executions of each target",
-        by: &[By::Fuzz],
+        by: &[By::Fuzz(&fuzz::DECODERS)],
+    },
+    Row {
+        name: "fuzz-sql",
+        promise: "The same of statements and of the conditions of deletes.",
+        tried: "libFuzzer with the address sanitizer on the syntax door with its guard and its rewrites, and on conditions.",
+        goal: "1 000 000 executions of each target, 0 findings",
+        full: 1_000_000,
+        unit: "executions of each target",
+        by: &[By::Fuzz(&fuzz::OF_SQL)],
     },
     Row {
         name: "interleave",
@@ -340,7 +350,7 @@ fn try_by(row: &Row, by: &By, amount: u64, options: &Options) -> Result<Vec<Stri
         By::Load => vec![load::run(amount as f64, options.connections, options.small)?],
         By::Interleave => interleave(amount)?,
         By::Mutants => mutants::run(amount, options.seed)?,
-        By::Fuzz => fuzz::in_parts(amount, options.seed)?,
+        By::Fuzz(targets) => fuzz::in_parts(targets, amount, options.seed)?,
     })
 }
 

@@ -96,6 +96,14 @@ fn asked(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|number| number.parse().ok())
 }
 
+/// Says how far a long run of the tests is, twenty times.
+#[cfg(test)]
+fn say_progress(done: u64, of: u64) {
+    if of >= 1_000 && done.is_multiple_of(of / 20) {
+        println!("{done} of {of}");
+    }
+}
+
 pub use config::{Durability, StoreConfig};
 pub use error::{Error, Result};
 pub use ingest::{Accepted, RefusedRow, Resolution, Resolved, WriteRequest};

@@ -337,7 +337,9 @@ fn everything_that_changes_rows_equals_the_reference_after_each_step_and_restart
     let first = crate::asked("TW_SEED").unwrap_or_else(|| (u128::from_le_bytes(crate::random::bytes16()) >> 96) as u64);
     let config = ProptestConfig { cases: 1, failure_persistence: None, max_shrink_iters: 200, ..Default::default() };
     let ops = proptest::collection::vec(op(), 1..14);
-    for seed in first..first + crate::asked("TW_AMOUNT").unwrap_or(CASES) {
+    let cases = crate::asked("TW_AMOUNT").unwrap_or(CASES);
+    for seed in first..first + cases {
+        crate::say_progress(seed - first, cases);
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

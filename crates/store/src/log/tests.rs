@@ -301,7 +301,9 @@ fn random_damage_below_the_durable_mark_is_named_and_no_record_is_wrong() {
         file.write_all(bytes).unwrap();
     };
     let aside = folder.path().join("aside");
-    for case in 0..crate::asked("TW_AMOUNT").unwrap_or(DAMAGED) {
+    let cases = crate::asked("TW_AMOUNT").unwrap_or(DAMAGED);
+    for case in 0..cases {
+        crate::say_progress(case, cases);
         let at = next(&mut random) % used as u64;
         let group = (at.saturating_sub(512)) / 512;
         let (kind, bit) = (next(&mut random) % 16, 1u8 << (next(&mut random) % 8));

@@ -410,6 +410,10 @@ fn a_column_and_rows_that_only_the_log_knows_are_kept_and_those_of_dropped_table
     let store = open(folder.path()).unwrap();
     write(&store, "cpu", TableMode::Append, &[(NOW, "a", 1)]);
     store.flush().unwrap();
+    // a change of type that the copy knows, and a record of before it
+    write(&store, "cpu", TableMode::Append, &[(NOW, "b", 2)]);
+    let cpu = store.view().table("db", "cpu").unwrap().info.id;
+    store.retype(cpu, "v", ColumnType::Float64, &Handle::of_server("test")).unwrap();
     write(&store, "gone", TableMode::Append, &[(NOW, "a", 1)]);
     let gone = store.view().table("db", "gone").unwrap().info.id;
     store.drop_table(gone).unwrap();
@@ -440,8 +444,12 @@ fn a_column_and_rows_that_only_the_log_knows_are_kept_and_those_of_dropped_table
     let after = contents(&open(folder.path()).unwrap());
     let known: Vec<&String> = after.keys().collect();
     assert_eq!(known, [&"db.cpu".to_owned(), &new]);
-    assert_eq!((after["db.cpu"].2, after[&new].2), (2, 1));
-    assert_eq!(after["db.cpu"].1[3], (format!("column_{column}"), ColumnType::Float64, Role::None));
+    assert_eq!((after["db.cpu"].2, after[&new].2), (3, 1));
+    let fields = [
+        ("v".to_owned(), ColumnType::Float64, Role::Field),
+        (format!("column_{column}"), ColumnType::Float64, Role::None),
+    ];
+    assert_eq!(after["db.cpu"].1[2..], fields);
     let roles: Vec<Role> = after[&new].1.iter().map(|c| c.2).collect();
     assert_eq!((roles[0], &after[&new].1[0].0[..]), (Role::Time, "time"));
 }
