@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::bench::{Server, TOKEN, cpu_seconds, lines, rate};
-use crate::http::{Client, at};
+use crate::http::{Client, LOOK_EVERY, at};
 
 const ROUNDS: usize = 5;
 
@@ -88,7 +88,7 @@ pub fn pool() -> Result<()> {
             stats["pool"]["queue_depth"].as_u64().context("a depth")
         };
         while depth()? < waiting as u64 {
-            std::thread::yield_now();
+            std::thread::sleep(LOOK_EVERY);
         }
         let mut caller = Client::new(server.address());
         let (before, began, mut times) = (cpu_seconds(server.pid())?, Instant::now(), Vec::new());

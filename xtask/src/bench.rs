@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
 
+use crate::http::LOOK_EVERY;
 use crate::{python_environment, root, run as run_command, target};
 
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -323,7 +324,7 @@ impl Server {
                 return Ok(Self { child, address: address.to_owned(), ready_after: began.elapsed(), folder });
             }
             ensure!(began.elapsed() < Duration::from_secs(20), "the server did not start:\n{text}");
-            std::thread::yield_now();
+            std::thread::sleep(LOOK_EVERY);
         }
     }
 

@@ -8,6 +8,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::bench::TOKEN;
 
+/// Between two looks at whether something has come about: the processor is for the server meanwhile.
+pub const LOOK_EVERY: Duration = Duration::from_millis(1);
+
 /// A connection that is opened again when it is lost.
 pub struct Client {
     pub token: String,

@@ -120,6 +120,7 @@ fn test(filter: Option<&str>) -> Result<()> {
     run(&mut command)?;
     if filter.is_none() {
         torture::interleave(INTERLEAVE_SHORT)?;
+        mutants::short()?;
         load::run(LOAD_SHORT.0, LOAD_SHORT.1, false)?;
     }
     Ok(())
@@ -172,6 +173,9 @@ pub fn python_environment() -> Result<PathBuf> {
     let folder = target().join("test-python");
     let python = folder.join("bin/python");
     let stamp = folder.join("requirements.txt");
+    // rows of the torture suite may begin side by side on a new machine
+    let turn = std::fs::File::create(target().join("test-python.lock"))?;
+    turn.lock()?;
     if std::fs::read_to_string(&stamp).is_ok_and(|have| have == text) {
         return Ok(python);
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::bench::TOKEN;
-use crate::http::{Client, at};
+use crate::http::{Client, LOOK_EVERY, at};
 use crate::{load, target};
 
 /// The QuestDB that is compared with: `org.questdb:questdb` of Maven Central.
@@ -161,7 +161,7 @@ impl Running {
             if let Some(status) = running.child.try_wait()? {
                 bail!("{peer:?} ended: {status}: {}", folder.join("output").display());
             }
-            std::thread::yield_now();
+            std::thread::sleep(LOOK_EVERY);
         }
         Ok(running)
     }

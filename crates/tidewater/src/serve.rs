@@ -384,7 +384,7 @@ impl Running {
                 Ok(store) => return store.close(FLUSH_PATIENCE),
                 Err(shared) if began.elapsed() < Duration::from_secs(5) => {
                     store = shared;
-                    std::thread::yield_now();
+                    std::thread::sleep(LOOK_EVERY);
                 }
                 Err(_) => return tracing::warn!("a query still holds the store; its rows are in the log"),
             }
@@ -392,6 +392,8 @@ impl Running {
     }
 }
 
+/// Between two looks at whether the queries have let go.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// A memory budget below this is small.
 const SPARING_BYTES: u64 = 1 << 30;
 /// Memory of request bodies at least.

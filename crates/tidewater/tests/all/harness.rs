@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 pub const DEADLINE: Duration = Duration::from_secs(30);
+/// Between two looks at whether something has come about: the processor is for the server meanwhile.
+pub const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// A real server process on a folder of its own; killed when dropped.
 pub struct Server {
@@ -87,7 +89,7 @@ impl Server {
                 let text = std::fs::read_to_string(&log).unwrap_or_default();
                 return Err(text.get(already..).unwrap_or_default().to_owned());
             }
-            std::thread::yield_now();
+            std::thread::sleep(LOOK_EVERY);
         }
     }
 
@@ -130,7 +132,7 @@ impl Server {
             if let Some(status) = self.child.try_wait().expect("the child can be asked") {
                 return Some(status);
             }
-            std::thread::yield_now();
+            std::thread::sleep(LOOK_EVERY);
         }
         None
     }
@@ -333,7 +335,7 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < DEADLINE, "{what} did not happen within {DEADLINE:?}");
-        std::thread::yield_now();
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 
