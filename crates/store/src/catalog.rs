@@ -129,7 +129,7 @@ pub(crate) fn check(path: &Path) -> Result<()> {
 fn connect(path: &Path) -> Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(10))?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    crate::meta::write_ahead(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
     // what a statement with triggers may have to undo: a server may have no folder for temporary files

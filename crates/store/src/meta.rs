@@ -14,10 +14,27 @@ pub fn open(path: &Path, schema: &str) -> Result<Connection> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .map_err(Error::io("cannot set permissions of", path))?;
     database.busy_timeout(Duration::from_secs(10))?;
-    database.pragma_update(None, "journal_mode", "WAL")?;
+    write_ahead(&database)?;
     database.pragma_update(None, "synchronous", "FULL")?;
     database.execute_batch(schema)?;
     Ok(database)
+}
+
+/// Gives a database its write-ahead log.
+///
+/// # Errors
+/// It keeps the journal it has, which SQLite does without an error when, say, the old journal cannot be removed: readers and
+/// commits would wait for each other.
+pub(crate) fn write_ahead(database: &Connection) -> Result<()> {
+    let mode: String = database.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    let path = database.path().unwrap_or_default();
+    Err(Error::Inconsistent(format!(
+        "{path} cannot be given a write-ahead log, its journal mode stays {mode}; see that its disk has room and can be \
+         written, then start again"
+    )))
 }
 
 /// Adds a column that files of earlier versions lack.
@@ -40,6 +57,13 @@ pub fn taken(error: rusqlite::Error, name: &str) -> Error {
         Some(ErrorCode::ConstraintViolation) => Error::NameTaken(name.to_owned()),
         _ => error.into(),
     }
+}
+
+#[cfg(test)]
+#[test]
+fn a_database_that_keeps_its_journal_is_refused() {
+    let error = write_ahead(&Connection::open_in_memory().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("its journal mode stays memory"), "{error}");
 }
 
 /// How the tests make calls on `server.sqlite` fail.
