@@ -23,10 +23,11 @@ pub fn open(path: &Path, schema: &str) -> Result<Connection> {
 /// Gives a database its write-ahead log.
 ///
 /// # Errors
-/// It keeps the journal it has, which SQLite does without an error when, say, the old journal cannot be removed: readers and
-/// commits would wait for each other.
+/// It keeps the journal it has, with which readers and commits would wait for each other; SQLite's own.
 pub(crate) fn write_ahead(database: &Connection) -> Result<()> {
-    let mode: String = database.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let mut statement = database.prepare("PRAGMA journal_mode = WAL")?;
+    // to its end: there it is committed, and a look at its row alone does not tell whether that worked
+    let mode = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<String, _>>()?;
     if mode == "wal" {
         return Ok(());
     }

@@ -212,6 +212,16 @@ fn fails((call, error, n): Case) -> Result<Vec<String>, String> {
     Ok(on.into_iter().map(|on| format!("{error} on {on:?}: {outcome}")).collect())
 }
 
+/// The journal that stays is undone by SQLite, and with it the switch to a write-ahead log.
+#[test]
+fn a_first_start_that_gets_no_write_ahead_log_is_refused_and_the_next_one_works() {
+    if !has_strace() {
+        println!("skipped: strace is not installed");
+        return;
+    }
+    assert_eq!(fails(("unlink", "ENOSPC", 1)), Ok(vec!["ENOSPC on Catalog: no start".to_owned()]));
+}
+
 #[test]
 fn every_call_into_the_system_fails_once() {
     if !has_strace() {
