@@ -120,7 +120,6 @@ fn test(filter: Option<&str>) -> Result<()> {
     run(&mut command)?;
     if filter.is_none() {
         torture::interleave(INTERLEAVE_SHORT)?;
-        mutants::short()?;
         load::run(LOAD_SHORT.0, LOAD_SHORT.1, false)?;
     }
     Ok(())

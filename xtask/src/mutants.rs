@@ -43,8 +43,6 @@ const PROFILE: [&str; 2] = [r#"--config=profile.dev.package."*".opt-level=2"#, "
 
 /// Mutants that are tried in one go: what is done is kept, and a run that was cut short goes on behind it.
 const SHARE: u64 = 25;
-/// Mutants of the short form.
-const SHORT: usize = 4;
 /// What a mutant's fate hangs on.
 const SOURCES: [&str; 4] = ["crates/store", "crates/model", "Cargo.lock", "xtask/src/mutants.rs"];
 
@@ -56,24 +54,6 @@ struct Found {
     missed: u64,
     unviable: u64,
     survivors: Vec<String>,
-}
-
-/// In the tests: a few mutants where cargo-mutants is there, which is compiled for minutes. Fails when not even most of
-/// those that compile are caught: then something is wrong with the row, the score is for its full form.
-pub fn short() -> Result<()> {
-    if !is_installed() {
-        println!("mutants: skipped, cargo-mutants is not there; `cargo xtask torture mutants` installs it");
-        return Ok(());
-    }
-    let shares = mutants(&["--list"])?.lines().count().div_ceil(SHORT) as u64;
-    let place = target().join("torture/mutants/short");
-    try_share(0, shares, &place, true)?;
-    let mut found = Found::default();
-    found.add(&place.join("mutants.out/outcomes.json"), &place)?;
-    let (caught, viable) = (found.caught + found.timeout, found.tried() - found.unviable);
-    println!("mutants: {caught} of {viable} caught");
-    ensure!(caught * 2 > viable, "not caught: {}", found.survivors.join(", "));
-    Ok(())
 }
 
 /// Tries about so many of the mutants, a part that the seed chooses; a line that sums up, then one for each that no test
@@ -93,7 +73,7 @@ pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
             try_share(share, shares, &place, found.tried() == 0)?;
             fs::rename(place.join("mutants.out/outcomes.json"), &done)?;
         }
-        found.add(&done, &place)?;
+        found.add(&place)?;
         println!("{} of {all} mutants tried, {} not caught", found.tried(), found.missed);
     }
     let viable = found.tried() - found.unviable;
@@ -140,9 +120,9 @@ fn try_share(share: u64, shares: u64, place: &Path, unchanged_first: bool) -> Re
 
 impl Found {
     /// Adds what a share has found.
-    fn add(&mut self, outcomes: &Path, place: &Path) -> Result<()> {
-        let said: Value = serde_json::from_str(&fs::read_to_string(outcomes)?)?;
-        let number = |key: &str| said[key].as_u64().with_context(|| format!("no {key} in {}", outcomes.display()));
+    fn add(&mut self, place: &Path) -> Result<()> {
+        let said: Value = serde_json::from_str(&fs::read_to_string(place.join("done.json"))?)?;
+        let number = |key: &str| said[key].as_u64().with_context(|| format!("no {key} in done.json"));
         self.caught += number("caught")?;
         self.timeout += number("timeout")?;
         self.missed += number("missed")?;
@@ -157,13 +137,10 @@ impl Found {
     }
 }
 
-fn is_installed() -> bool {
-    cargo().args(["mutants", "--version"]).output().is_ok_and(|o| o.status.success())
-}
-
 /// What cargo-mutants prints; it is installed where it is missing.
 fn mutants(options: &[&str]) -> Result<String> {
-    if !is_installed() {
+    let has = cargo().args(["mutants", "--version"]).output().is_ok_and(|o| o.status.success());
+    if !has {
         crate::run(cargo().args(["install", "cargo-mutants", "--locked"]))?;
     }
     let mut command = cargo();
