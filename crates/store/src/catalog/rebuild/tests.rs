@@ -410,7 +410,7 @@ fn a_column_and_rows_that_only_the_log_knows_are_kept_and_those_of_dropped_table
     let store = open(folder.path()).unwrap();
     write(&store, "cpu", TableMode::Append, &[(NOW, "a", 1)]);
     store.flush().unwrap();
-    // a change of type that the copy knows, and a record of before it
+    // a change of type that the copy knows
     write(&store, "cpu", TableMode::Append, &[(NOW, "b", 2)]);
     let cpu = store.view().table("db", "cpu").unwrap().info.id;
     store.retype(cpu, "v", ColumnType::Float64, &Handle::of_server("test")).unwrap();
