@@ -111,7 +111,14 @@ fn try_target(name: &str, binary: &Path, runs: u64, seconds: u64, seed: u32) -> 
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         // each stack that allocates is kept for ever, and a parser that descends has a great many
         .env("ASAN_OPTIONS", "malloc_context_size=1")
-        .args(["-max_len=4096", "-timeout=20", "-rss_limit_mb=2560", "-print_final_stats=1", "-close_fd_mask=1"])
+        .args([
+            "-max_len=4096",
+            "-timeout=20",
+            "-rss_limit_mb=2560",
+            "-print_funcs=0",
+            "-print_final_stats=1",
+            "-close_fd_mask=1",
+        ])
         .stdout(Stdio::null())
         .output()?;
     let text = String::from_utf8_lossy(&output.stderr);
