@@ -42,8 +42,7 @@ enum By {
 
 /// A row for a target of libFuzzer: each alone takes less than two hours.
 const fn fuzzed(name: &'static str, promise: &'static str, (full, goal): (u64, &'static str)) -> Row {
-    let tried =
-        "libFuzzer with the address sanitizer, coverage of blocks and comparisons, and assertions: docs/fuzz.md.";
+    let tried = "[libFuzzer](fuzz.md) with the address sanitizer and assertions.";
     Row { name, promise, tried, goal, full, unit: "executions", by: &[By::Fuzz] }
 }
 
