@@ -9,19 +9,6 @@ use clap::Args;
 
 use crate::{cargo, root, target, torture};
 
-const TARGETS: [&str; 11] = [
-    "msgpack",
-    "line_protocol",
-    "tle",
-    "inflate",
-    "csv",
-    "parquet",
-    "record",
-    "params",
-    "schedule",
-    "sql",
-    "condition",
-];
 /// Executions of a part, and the seconds it may take.
 const PART: u64 = 250_000;
 const PART_SECONDS: u64 = 1_800;
@@ -50,12 +37,13 @@ const HEAD: &str = "| target | executions | seconds | a second | covered edges |
 
 /// Builds and runs targets, prints a row of a table for each, and fails when one found something.
 pub fn run(options: &Options) -> Result<()> {
+    let known = torture::fuzzed_targets();
     let wanted: Vec<&str> = match options.targets.as_slice() {
-        [] => TARGETS.to_vec(),
+        [] => known.clone(),
         named => named.iter().map(String::as_str).collect(),
     };
-    if let Some(unknown) = wanted.iter().find(|name| !TARGETS.contains(name)) {
-        bail!("there is no target {unknown:?}: {}", TARGETS.join(", "));
+    if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
+        bail!("there is no target {unknown:?}: {}", known.join(", "));
     }
     println!("{HEAD}");
     let mut found = Vec::new();

@@ -33,14 +33,14 @@ enum By {
     /// The corpora of the door's tests.
     Door,
     Load,
-    /// The target of libFuzzer that the row is named after.
+    /// The target of libFuzzer that the row is named after, behind `FUZZED`.
     Fuzz,
     /// `interleave/`.
     Interleave,
     Mutants,
 }
 
-/// A row for a target of libFuzzer: each alone takes less than two hours.
+/// A row for a target of libFuzzer.
 const fn fuzzed(name: &'static str, promise: &'static str, (full, goal): (u64, &'static str)) -> Row {
     let tried = "[libFuzzer](fuzz.md) with the address sanitizer and assertions.";
     Row { name, promise, tried, goal, full, unit: "executions", by: &[By::Fuzz] }
@@ -374,8 +374,20 @@ fn try_by(row: &Row, by: &By, amount: u64, options: &Options) -> Result<Vec<Stri
         By::Load => vec![load::run(amount as f64, options.connections, options.small)?],
         By::Interleave => interleave(amount)?,
         By::Mutants => mutants::run(amount, options.seed)?,
-        By::Fuzz => vec![fuzz::in_parts(row.name.trim_start_matches(FUZZED), amount, options.seed)?],
+        By::Fuzz => {
+            let target = fuzzed_target(row).context("the row is named after no target")?;
+            vec![fuzz::in_parts(target, amount, options.seed)?]
+        }
     })
+}
+
+fn fuzzed_target(row: &Row) -> Option<&'static str> {
+    row.name.strip_prefix(FUZZED)
+}
+
+/// The targets of libFuzzer: each has a row.
+pub fn fuzzed_targets() -> Vec<&'static str> {
+    ROWS.iter().filter_map(fuzzed_target).collect()
 }
 
 fn keep(name: &str, record: Record) -> Result<()> {
