@@ -18,6 +18,9 @@ const SOURCES: [&str; 6] = ["crates/model", "crates/wire", "crates/store", "crat
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address --cfg fuzzing -Ccodegen-units=16";
+/// Each stack that allocates is kept for ever, and a parser that descends has a great many: the last frame is enough, the
+/// artifact tells the rest. 8 MiB that were freed last, some thousand inputs' worth, wait for a use that comes too late.
+const ASAN_OPTIONS: &str = "malloc_context_size=1:quarantine_size_mb=8:thread_local_quarantine_size_kb=64";
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -100,10 +103,11 @@ fn try_target(name: &str, binary: &Path, runs: u64, seconds: u64, seed: u32) -> 
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-seed={seed}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        // each stack that allocates is kept for ever, and a parser that descends has a great many
-        .env("ASAN_OPTIONS", "malloc_context_size=1")
+        .env("ASAN_OPTIONS", ASAN_OPTIONS)
         .args([
             "-max_len=4096",
+            // without it most time goes to inputs like the one that reaches the parser's bound
+            "-entropic_scale_per_exec_time=1",
             "-timeout=20",
             "-rss_limit_mb=2560",
             "-print_funcs=0",
