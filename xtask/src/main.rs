@@ -105,9 +105,14 @@ pub fn cargo_test() -> Command {
     PACKAGES.iter().for_each(|p| {
         command.args(["-p", p]);
     });
+    tests_profile(&mut command);
+    command
+}
+
+/// The release profile with assertions.
+fn tests_profile(command: &mut Command) {
     command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
     command.env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
-    command
 }
 
 fn test(filter: Option<&str>) -> Result<()> {
@@ -121,6 +126,7 @@ fn test(filter: Option<&str>) -> Result<()> {
     if filter.is_none() {
         torture::interleave(INTERLEAVE_SHORT)?;
         load::run(LOAD_SHORT.0, LOAD_SHORT.1, false)?;
+        mutants::short()?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::{cargo, root, target, torture};
+use crate::{cargo, root, target, tests_profile, torture};
 
 /// The log, the flush, the catalog and its locks.
 const FILES: [&str; 6] = [
@@ -37,12 +37,31 @@ const SLOW: [&str; 2] = ["a_thousand_quiet_tables_flushed", "the_live_files_of_m
 const TEST_AMOUNT: u64 = 20;
 const TEST_SEED: u64 = 1;
 /// Several times what the tests take.
-const TIMEOUT_S: &str = "90";
-/// The store is compiled for each mutant, so in haste; its dependencies once, so with optimisation.
-const PROFILE: [&str; 2] = [r#"--config=profile.dev.package."*".opt-level=2"#, "--config=profile.dev.debug=false"];
+const TIMEOUT_S: &str = "120";
+/// The tests' own profile, so that no dependency is compiled again, but the store in haste and in small pieces: it is
+/// compiled for each mutant. What differs also keeps the artifacts of mutants apart from those of the sources.
+const PROFILE: [&str; 4] = [
+    "profile.release.package.tidewater-store.opt-level=0",
+    "profile.release.package.tidewater-store.codegen-units=256",
+    "profile.release.package.tidewater-store.debug=false",
+    "profile.release.package.tidewater-model.debug=false",
+];
+/// The first test that fails ends the others: in the full form, as it needs Rust 1.92, whose harness wants to be told twice
+/// when it is stable.
+const RUNNER: &str = "target.'cfg(all())'.runner=['env','RUSTC_BOOTSTRAP=-1']";
+const FAIL_FAST: [&str; 2] = ["-Zunstable-options", "--fail-fast"];
 
 /// Mutants that are tried in one go: what is done is kept, and a run that was cut short goes on behind it.
-const SHARE: u64 = 25;
+const SHARE: u64 = 50;
+/// Mutants that the project's tests try, each of which has to be caught, with their files. By name, so that no change
+/// elsewhere chooses others.
+const SHORT: [(&str, &str); 5] = [
+    ("crates/store/src/log/format.rs", r"replace GroupHeader::decode -> Option<Self> with None"),
+    ("crates/store/src/log/writer.rs", r"replace free_below -> Result<\(\)> with Ok"),
+    ("crates/store/src/flush.rs", r"replace Flusher::needed -> Lsn with"),
+    ("crates/store/src/catalog/mark.rs", r"replace Mark::set with"),
+    ("crates/store/src/catalog/locks.rs", r"replace fence -> Result<\(\)> with Ok"),
+];
 /// What a mutant's fate hangs on.
 const SOURCES: [&str; 4] = ["crates/store", "crates/model", "Cargo.lock", "xtask/src/mutants.rs"];
 
@@ -59,7 +78,8 @@ struct Found {
 /// Tries about so many of the mutants, a part that the seed chooses; a line that sums up, then one for each that no test
 /// caught.
 pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
-    let all = mutants(&["--list"])?.lines().count() as u64;
+    let files = FILES.map(|file| ["--file", file]).concat();
+    let all = mutants(&[&files[..], &["--list"]].concat())?.lines().count() as u64;
     ensure!(all > 0, "cargo-mutants lists none");
     let (shares, wanted) = (all.div_ceil(SHARE), amount.div_ceil(SHARE).max(1));
     let mut found = Found::default();
@@ -70,10 +90,12 @@ pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
         let done = place.join("done.json");
         if sources.is_none() || !done.exists() {
             // the tests pass without a change: asked once
-            try_share(share, shares, &place, found.tried() == 0)?;
+            let shard = format!("{share}/{shares}");
+            let options = [&files[..], &["--shard", &shard, "--sharding", "round-robin"]].concat();
+            try_some(&options, &place, found.tried() == 0, &FAIL_FAST)?;
             fs::rename(place.join("mutants.out/outcomes.json"), &done)?;
         }
-        found.add(&place)?;
+        found = found.with(&place, "done.json")?;
         println!("{} of {all} mutants tried, {} not caught", found.tried(), found.missed);
     }
     let viable = found.tried() - found.unviable;
@@ -91,45 +113,54 @@ pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
     Ok([sum].into_iter().chain(found.survivors).collect())
 }
 
-fn try_share(share: u64, shares: u64, place: &Path, unchanged_first: bool) -> Result<()> {
+/// The short form.
+pub fn short() -> Result<()> {
+    let place = target().join("torture/mutants/short");
+    // the files, too: cargo-mutants asks no name of the mutants that leave out a field
+    try_some(&SHORT.map(|(file, name)| ["--file", file, "--re", name]).concat(), &place, true, &[])?;
+    let found = Found::default().with(&place, "mutants.out/outcomes.json")?;
+    println!("{} mutants tried, {} not caught", found.tried(), found.missed);
+    ensure!(found.missed == 0, "no test has caught {}", found.survivors.join("; "));
+    ensure!(
+        found.tried() - found.unviable == SHORT.len() as u64,
+        "the mutants have other names now, or do not compile"
+    );
+    Ok(())
+}
+
+/// Tries the mutants that the options choose; cargo-mutants says of them in `mutants.out` at the place.
+fn try_some(which: &[&str], place: &Path, unchanged_first: bool, harness: &[&str]) -> Result<()> {
     if place.exists() {
         fs::remove_dir_all(place)?;
     }
     fs::create_dir_all(place)?;
-    let (shard, place) = (format!("{share}/{shares}"), place.to_string_lossy());
-    let mut options = vec![
-        "--shard",
-        &shard,
-        "--sharding",
-        "round-robin",
-        "--output",
-        &place,
-        "--timeout",
-        TIMEOUT_S,
-        "--colors",
-        "never",
-    ];
+    let place = place.to_string_lossy();
+    let mut options = [which, &["--output", &place, "--timeout", TIMEOUT_S, "--colors", "never"]].concat();
     if !unchanged_first {
         options.extend(["--baseline", "skip"]);
     }
-    options.extend(["--test-package", "tidewater-store", "--", "--lib", "--"]);
-    options.extend(TESTS);
+    let configs: Vec<String> = PROFILE.iter().chain(&[RUNNER]).map(|c| format!("--cargo-arg=--config={c}")).collect();
+    options.extend(configs.iter().map(String::as_str));
+    // the library's tests alone, and the binary's package beside it: dependencies have the features they have there
+    options.extend(["--cargo-arg=--release", "--cargo-arg=--lib", "--cargo-arg=--package=tidewater"]);
+    options.extend(["--test-package", "tidewater-store", "--", "--"]);
+    options.extend(harness.iter().chain(&TESTS));
     SLOW.iter().for_each(|test| options.extend(["--skip", *test]));
     mutants(&options).map(drop)
 }
 
 impl Found {
-    /// Adds what a share has found.
-    fn add(&mut self, place: &Path) -> Result<()> {
-        let said: Value = serde_json::from_str(&fs::read_to_string(place.join("done.json"))?)?;
-        let number = |key: &str| said[key].as_u64().with_context(|| format!("no {key} in done.json"));
+    /// And what was found at a place.
+    fn with(mut self, place: &Path, outcomes: &str) -> Result<Self> {
+        let said: Value = serde_json::from_str(&fs::read_to_string(place.join(outcomes))?)?;
+        let number = |key: &str| said[key].as_u64().with_context(|| format!("no {key} in {outcomes}"));
         self.caught += number("caught")?;
         self.timeout += number("timeout")?;
         self.missed += number("missed")?;
         self.unviable += number("unviable")?;
         let survivors = fs::read_to_string(place.join("mutants.out/missed.txt"))?;
         self.survivors.extend(survivors.lines().map(str::to_owned));
-        Ok(())
+        Ok(self)
     }
 
     fn tried(&self) -> u64 {
@@ -144,25 +175,24 @@ fn mutants(options: &[&str]) -> Result<String> {
         crate::run(cargo().args(["install", "cargo-mutants", "--locked"]))?;
     }
     let mut command = cargo();
-    command.args(["mutants", "--package", "tidewater-store"]).args(FILES.iter().flat_map(|file| ["--file", file]));
-    command.args(PROFILE.iter().map(|config| format!("--cargo-arg={config}"))).args(options).current_dir(root());
+    command.args(["mutants", "--package", "tidewater-store"]).args(options).current_dir(root());
     command.env("TW_AMOUNT", TEST_AMOUNT.to_string()).env("TW_SEED", TEST_SEED.to_string());
     // tests wait for no disk: a mutant that syncs too little is caught by what they ask, not by a loss of power
     let memory = Path::new("/dev/shm");
     if memory.is_dir() {
         command.env("TMPDIR", memory);
     }
-    // mutants are built in a copy of the sources, one after the other
-    command.env("CARGO_TARGET_DIR", target().join("mutants")).stderr(std::process::Stdio::inherit());
+    tests_profile(&mut command);
+    // mutants are built in a copy of the sources, one after the other, each from what is left of the last
+    command.env("CARGO_INCREMENTAL", "1").env("CARGO_TARGET_DIR", target()).stderr(std::process::Stdio::inherit());
     let output = command.output()?;
     // 2: some were missed, 3: some timed out
     ensure!(matches!(output.status.code(), Some(0 | 2 | 3)), "cargo mutants: {}", output.status);
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Why a survivor is no gap, for those that were looked at: `xtask/guarantees/survivors.txt`, `mutant | reason` a line.
-pub fn reason(survivor: &str) -> Result<String> {
-    let known = fs::read_to_string(root().join("xtask/guarantees/survivors.txt"))?;
-    let told = known.lines().filter_map(|line| line.split_once(" | ")).find(|(mutant, _)| survivor.ends_with(mutant));
-    Ok(told.map_or_else(|| "not looked at yet".to_owned(), |(_, reason)| reason.to_owned()))
+/// Why a survivor is no gap, or is one no longer, for those that were looked at: `mutant | reason` a line.
+pub fn reason(survivor: &str) -> Option<&'static str> {
+    let known = include_str!("../guarantees/survivors.txt").lines().filter_map(|line| line.split_once(" | "));
+    known.into_iter().find(|(mutant, _)| survivor.ends_with(mutant)).map(|(_, reason)| reason)
 }
