@@ -46,8 +46,7 @@ const PROFILE: [&str; 4] = [
     "profile.release.package.tidewater-store.debug=false",
     "profile.release.package.tidewater-model.debug=false",
 ];
-/// The first test that fails ends the others: in the full form, as it needs Rust 1.92, whose harness wants to be told twice
-/// when it is stable.
+/// The first test that fails ends the others; the harness of a stable toolchain wants to be told twice.
 const RUNNER: &str = "target.'cfg(all())'.runner=['env','RUSTC_BOOTSTRAP=-1']";
 const FAIL_FAST: [&str; 2] = ["-Zunstable-options", "--fail-fast"];
 
@@ -65,6 +64,13 @@ const SHORT: [(&str, &str); 5] = [
 /// What a mutant's fate hangs on.
 const SOURCES: [&str; 4] = ["crates/store", "crates/model", "Cargo.lock", "xtask/src/mutants.rs"];
 
+/// The full form asks more of the machine: Rust 1.92, whose harness can end early, and memory for the tests' files.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Short,
+    Full,
+}
+
 /// What became of mutants.
 #[derive(Default)]
 struct Found {
@@ -79,7 +85,7 @@ struct Found {
 /// caught.
 pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
     let files = FILES.map(|file| ["--file", file]).concat();
-    let all = mutants(&[&files[..], &["--list"]].concat())?.lines().count() as u64;
+    let all = mutants(&[&files[..], &["--list"]].concat(), Form::Full)?.lines().count() as u64;
     ensure!(all > 0, "cargo-mutants lists none");
     let (shares, wanted) = (all.div_ceil(SHARE), amount.div_ceil(SHARE).max(1));
     let mut found = Found::default();
@@ -92,7 +98,7 @@ pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
             // the tests pass without a change: asked once
             let shard = format!("{share}/{shares}");
             let options = [&files[..], &["--shard", &shard, "--sharding", "round-robin"]].concat();
-            try_some(&options, &place, found.tried() == 0, &FAIL_FAST)?;
+            try_some(&options, &place, found.tried() == 0, Form::Full)?;
             fs::rename(place.join("mutants.out/outcomes.json"), &done)?;
         }
         found = found.with(&place, "done.json")?;
@@ -117,7 +123,7 @@ pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
 pub fn short() -> Result<()> {
     let place = target().join("torture/mutants/short");
     // the files, too: cargo-mutants asks no name of the mutants that leave out a field
-    try_some(&SHORT.map(|(file, name)| ["--file", file, "--re", name]).concat(), &place, true, &[])?;
+    try_some(&SHORT.map(|(file, name)| ["--file", file, "--re", name]).concat(), &place, true, Form::Short)?;
     let found = Found::default().with(&place, "mutants.out/outcomes.json")?;
     println!("{} mutants tried, {} not caught", found.tried(), found.missed);
     ensure!(found.missed == 0, "no test has caught {}", found.survivors.join("; "));
@@ -129,7 +135,7 @@ pub fn short() -> Result<()> {
 }
 
 /// Tries the mutants that the options choose; cargo-mutants says of them in `mutants.out` at the place.
-fn try_some(which: &[&str], place: &Path, unchanged_first: bool, harness: &[&str]) -> Result<()> {
+fn try_some(which: &[&str], place: &Path, unchanged_first: bool, form: Form) -> Result<()> {
     if place.exists() {
         fs::remove_dir_all(place)?;
     }
@@ -144,9 +150,12 @@ fn try_some(which: &[&str], place: &Path, unchanged_first: bool, harness: &[&str
     // the library's tests alone, and the binary's package beside it: dependencies have the features they have there
     options.extend(["--cargo-arg=--release", "--cargo-arg=--lib", "--cargo-arg=--package=tidewater"]);
     options.extend(["--test-package", "tidewater-store", "--", "--"]);
-    options.extend(harness.iter().chain(&TESTS));
+    if form == Form::Full {
+        options.extend(FAIL_FAST);
+    }
+    options.extend(TESTS);
     SLOW.iter().for_each(|test| options.extend(["--skip", *test]));
-    mutants(&options).map(drop)
+    mutants(&options, form).map(drop)
 }
 
 impl Found {
@@ -169,17 +178,18 @@ impl Found {
 }
 
 /// What cargo-mutants prints; it is installed where it is missing.
-fn mutants(options: &[&str]) -> Result<String> {
+fn mutants(options: &[&str], form: Form) -> Result<String> {
     let has = cargo().args(["mutants", "--version"]).output().is_ok_and(|o| o.status.success());
     if !has {
-        crate::run(cargo().args(["install", "cargo-mutants", "--locked"]))?;
+        // names of mutants are its own: a version that is known to have those of `SHORT`
+        crate::run(cargo().args(["install", "cargo-mutants", "--version", "27.1.0", "--locked"]))?;
     }
     let mut command = cargo();
     command.args(["mutants", "--package", "tidewater-store"]).args(options).current_dir(root());
     command.env("TW_AMOUNT", TEST_AMOUNT.to_string()).env("TW_SEED", TEST_SEED.to_string());
     // tests wait for no disk: a mutant that syncs too little is caught by what they ask, not by a loss of power
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
+    if form == Form::Full && memory.is_dir() {
         command.env("TMPDIR", memory);
     }
     tests_profile(&mut command);
