@@ -108,7 +108,7 @@ pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
     ensure!(viable > 0, "no mutant was viable");
     let caught = found.caught + found.timeout;
     let sum = format!(
-        "{} of {all} mutants tried, {} of them do not compile: {caught} of {viable} caught ({:.0} %), {} of these by \
+        "{} of {all} mutants tried, {} of them do not compile: {caught} of {viable} caught ({:.1} %), {} of these by \
          their time",
         found.tried(),
         found.unviable,

@@ -18,6 +18,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use model::limits;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -143,6 +144,11 @@ pub fn slug(name: &str) -> String {
     slug.strip_prefix('.').map_or_else(|| slug.to_owned(), |rest| format!("%2E{rest}"))
 }
 
+/// How long a server that ends may keep the next one waiting: kill -9 returns before the process has given back what it
+/// had, which takes the longer the more memory that was.
+const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// Held for the life of a server: no second one opens the folder.
 #[derive(Debug)]
 pub struct FolderLock {
@@ -150,6 +156,8 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
+    /// Waits for a server that is ending.
+    ///
     /// # Errors
     /// [`Error::InUse`] names the holder when another process has the folder.
     pub fn acquire(root: &Path) -> Result<Self> {
@@ -162,10 +170,14 @@ impl FolderLock {
             .mode(0o640)
             .open(&path)
             .map_err(Error::io("cannot open", &path))?;
-        if !lock(&file, libc::LOCK_EX) {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
-            return Err(Error::InUse { path: root.to_owned(), holder: holder.trim().to_owned() });
+        let deadline = Instant::now() + PATIENCE;
+        while !lock(&file, libc::LOCK_EX) {
+            if Instant::now() >= deadline {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                return Err(Error::InUse { path: root.to_owned(), holder: holder.trim().to_owned() });
+            }
+            std::thread::sleep(LOOK_AGAIN);
         }
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         file.set_len(0).map_err(Error::io("cannot write", &path))?;

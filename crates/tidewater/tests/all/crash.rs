@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::harness::{Server, columnar, folder, python};
+use super::harness::{Server, columnar, eventually, folder, python};
 use super::oracle::Known;
 use super::torture::{self, Random};
 
@@ -132,6 +132,30 @@ fn kill_once(
         }
         Err(log) => panic!("{what}: no start\n{log}"),
     }
+}
+
+#[test]
+fn a_start_right_after_kill_9_waits_for_the_process_that_is_ending() {
+    let dir = folder();
+    let mut first = Server::start(dir.path(), &[]);
+    first.lines("m v=1i 1");
+    let lock = dir.path().join("data/LOCK").canonicalize().unwrap();
+    let holder = first.pid();
+    let is_asked_by_another = || {
+        let processes = std::fs::read_dir("/proc").unwrap().filter_map(|p| p.ok()?.file_name().into_string().ok());
+        let mut others = processes.filter(|p| p.parse::<u32>().is_ok_and(|pid| pid != holder));
+        others.any(|p| {
+            let open = std::fs::read_dir(format!("/proc/{p}/fd")).into_iter().flatten().flatten();
+            open.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|file| file == lock)
+        })
+    };
+    let second = std::thread::scope(|scope| {
+        let second = scope.spawn(|| Server::try_start(dir.path(), &[], &[]));
+        eventually("the second server asks for the folder", is_asked_by_another);
+        first.kill();
+        second.join().unwrap().unwrap()
+    });
+    assert_eq!(second.rows("SELECT count(*) FROM m"), serde_json::json!([[1]]));
 }
 
 #[test]
