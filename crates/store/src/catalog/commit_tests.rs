@@ -173,6 +173,45 @@ fn past_the_burst_commits_come_at_their_rate_and_are_shared() {
 }
 
 #[test]
+fn what_a_job_has_committed_is_known_until_it_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for time in [NOW, NOW + 1] {
+        store.write(request("t", &[time])).unwrap();
+        store.flush().unwrap();
+    }
+    let info = Arc::clone(&store.view().table("db", "t").unwrap().info);
+    let done = || store.committer.aside(|lake| lake.job("job")).unwrap();
+    assert_eq!(done(), None);
+    for (file, commits) in ids(&store, "t").into_iter().zip(1..) {
+        let held = store.hold(&info, (NOW, NOW + 1), "job").unwrap();
+        let kind = ReplacementKind::Delete { rows: 1, touches: false };
+        let replacements = vec![replacement(info.id, vec![file], kind, held.token())];
+        store.committer.wait(|reply| Job::Replace { replacements, reply }).unwrap();
+        held.spend();
+        assert_eq!(done(), Some((commits, commits)));
+    }
+    store.committer.aside(|lake| lake.forget_job("job")).unwrap();
+    assert_eq!((done(), rows(&store, "t")), (None, Some(0)));
+}
+
+#[test]
+fn a_column_that_a_file_holds_by_now_keeps_its_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.write(request("t", &[NOW])).unwrap();
+    let column = || store.view().table("db", "t").unwrap().info.schema.find("v").unwrap().clone();
+    let id = column().id;
+    store.flush().unwrap();
+    // as a request asks that was resolved before the flush
+    let changes =
+        vec![model::schema::Change::Replace { from: id, ty: model::ColumnType::Float64, role: column().role }];
+    let wants = vec![super::Want { table: ItemName::new("table", "t").unwrap(), mode: TableMode::Append, changes }];
+    store.committer.wait(|reply| Job::Define { database: name("db"), wants, reply }).unwrap();
+    assert_eq!((column().id, column().ty, column().persisted), (id, model::ColumnType::Int64, true));
+}
+
+#[test]
 fn a_dropped_table_gives_its_memory_back_and_its_flush_fails() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());

@@ -273,6 +273,23 @@ fn a_change_of_type_that_was_cut_short_has_not_been_and_one_that_was_done_has() 
 }
 
 #[test]
+fn a_change_of_type_that_the_copy_does_not_know_is_in_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    write(&store, "cpu", TableMode::Append, &[(NOW, "a", 1)]);
+    store.flush().unwrap();
+    store.copy_catalog().unwrap();
+    let table = store.view().table("db", "cpu").unwrap().info.id;
+    store.retype(table, "v", ColumnType::Float64, &Handle::of_server("test")).unwrap();
+    drop(store);
+    lose_catalog(folder.path());
+    let report = repair_catalog(folder.path(), NOW).unwrap();
+    assert!(report.copy_of.is_some(), "{report:?}");
+    let (_, columns, rows) = contents(&open(folder.path()).unwrap())["db.cpu"].clone();
+    assert_eq!((&columns[2..], rows), (&[("v".to_owned(), ColumnType::Float64, Role::Field)][..], 1));
+}
+
+#[test]
 fn names_come_back_as_they_were_and_two_of_one_name_get_a_number() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).unwrap();
