@@ -193,6 +193,7 @@ fn repair_cuts_at_the_damage_and_keeps_the_cut_bytes() {
     std::fs::write(&path, &bytes).unwrap();
     let report = repair(folder.path(), &ID).unwrap();
     assert_eq!((report.records_kept, report.last_lsn), (4, 4));
+    assert_eq!(report.bytes_cut, bytes.len() as u64 - group_at(2));
     assert_eq!(std::fs::read(&report.kept[0]).unwrap(), bytes);
     let mut log = open(folder.path()).unwrap();
     log.append(&[(Lsn(50), b"x")]).unwrap();
