@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -83,7 +84,7 @@ struct Found {
 /// caught.
 pub fn run(amount: u64, seed: u64) -> Result<Vec<String>> {
     let files = FILES.map(|file| ["--file", file]).concat();
-    let all = mutants(&[&files[..], &["--list"]].concat(), Form::Full)?.lines().count() as u64;
+    let all = said(mutants()?.args(&files).arg("--list"))?.lines().count() as u64;
     ensure!(all > 0, "cargo-mutants lists none");
     let (shares, wanted) = (all.div_ceil(SHARE), amount.div_ceil(SHARE).max(1));
     let mut found = Found::default();
@@ -154,7 +155,18 @@ fn try_some(which: &[&str], place: &Path, unchanged_first: bool, form: Form) -> 
     }
     options.extend(TESTS);
     SLOW.iter().for_each(|test| options.extend(["--skip", *test]));
-    mutants(&options, form).map(drop)
+    let mut command = mutants()?;
+    command.args(options).env("TW_AMOUNT", TEST_AMOUNT.to_string()).env("TW_SEED", TEST_SEED.to_string());
+    // tests wait for no disk: a mutant that syncs too little is caught by what they ask, not by a loss of power
+    let memory = Path::new("/dev/shm");
+    if form == Form::Full && memory.is_dir() {
+        command.env("TMPDIR", memory);
+    }
+    tests_profile(&mut command);
+    // mutants are built in a copy of the sources, one after the other, each from what is left of the last; another cargo in
+    // this folder meanwhile makes them wait, and a wait counts as their time
+    command.env("CARGO_INCREMENTAL", "1").env("CARGO_TARGET_DIR", target());
+    said(&mut command).map(drop)
 }
 
 impl Found {
@@ -176,25 +188,21 @@ impl Found {
     }
 }
 
-/// What cargo-mutants prints; it is installed where it is missing.
-fn mutants(options: &[&str], form: Form) -> Result<String> {
+/// cargo-mutants on the store; it is installed where it is missing.
+fn mutants() -> Result<Command> {
     let has = cargo().args(["mutants", "--version"]).output().is_ok_and(|o| o.status.success());
     if !has {
         // names of mutants are its own: a version that is known to have those of `SHORT`
         crate::run(cargo().args(["install", "cargo-mutants", "--version", "27.1.0", "--locked"]))?;
     }
     let mut command = cargo();
-    command.args(["mutants", "--package", "tidewater-store"]).args(options).current_dir(root());
-    command.env("TW_AMOUNT", TEST_AMOUNT.to_string()).env("TW_SEED", TEST_SEED.to_string());
-    // tests wait for no disk: a mutant that syncs too little is caught by what they ask, not by a loss of power
-    let memory = Path::new("/dev/shm");
-    if form == Form::Full && memory.is_dir() {
-        command.env("TMPDIR", memory);
-    }
-    tests_profile(&mut command);
-    // mutants are built in a copy of the sources, one after the other, each from what is left of the last
-    command.env("CARGO_INCREMENTAL", "1").env("CARGO_TARGET_DIR", target()).stderr(std::process::Stdio::inherit());
-    let output = command.output()?;
+    command.args(["mutants", "--package", "tidewater-store"]).current_dir(root());
+    Ok(command)
+}
+
+/// What it prints.
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.stderr(Stdio::inherit()).output()?;
     // 2: some were missed, 3: some timed out
     ensure!(matches!(output.status.code(), Some(0 | 2 | 3)), "cargo mutants: {}", output.status);
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -202,6 +210,6 @@ fn mutants(options: &[&str], form: Form) -> Result<String> {
 
 /// Why a survivor is no gap, or is one no longer, for those that were looked at: `mutant | reason` a line.
 pub fn reason(survivor: &str) -> Option<&'static str> {
-    let known = include_str!("../guarantees/survivors.txt").lines().filter_map(|line| line.split_once(" | "));
-    known.into_iter().find(|(mutant, _)| survivor.ends_with(mutant)).map(|(_, reason)| reason)
+    let mut known = include_str!("../guarantees/survivors.txt").lines().filter_map(|line| line.split_once(" | "));
+    known.find(|(mutant, _)| survivor.ends_with(mutant)).map(|(_, reason)| reason)
 }

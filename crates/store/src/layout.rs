@@ -173,9 +173,7 @@ impl FolderLock {
         let deadline = Instant::now() + PATIENCE;
         while !lock(&file, libc::LOCK_EX) {
             if Instant::now() >= deadline {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                return Err(Error::InUse { path: root.to_owned(), holder: holder.trim().to_owned() });
+                return Err(Error::InUse { path: root.to_owned(), holder: named_in(&file) });
             }
             std::thread::sleep(LOOK_AGAIN);
         }
@@ -187,14 +185,16 @@ impl FolderLock {
 
     /// Who holds the folder now, if somebody does.
     pub fn holder(root: &Path) -> Option<String> {
-        let mut file = File::open(root.join("LOCK")).ok()?;
-        if lock(&file, libc::LOCK_SH) {
-            return None;
-        }
-        let mut holder = String::new();
-        let _ = file.read_to_string(&mut holder);
-        Some(holder.trim().to_owned())
+        let file = File::open(root.join("LOCK")).ok()?;
+        (!lock(&file, libc::LOCK_SH)).then(|| named_in(&file))
     }
+}
+
+/// The holder that the file names.
+fn named_in(mut file: &File) -> String {
+    let mut holder = String::new();
+    let _ = file.read_to_string(&mut holder);
+    holder.trim().to_owned()
 }
 
 /// Takes a lock on an open file, if nobody's is in the way.
