@@ -116,25 +116,21 @@ fn tests_profile(command: &mut Command) {
 }
 
 fn test(filter: Option<&str>) -> Result<()> {
-    let python = python_environment()?;
-    let mut command = cargo_test();
-    command.args(filter).env("TW_TEST_PYTHON", python).env("TW_TEST_NODE", node_modules()?);
-    if let Some(promtool) = promtool() {
-        command.env("TW_TEST_PROMTOOL", promtool);
-    }
-    run(&mut command)?;
+    run(clients(cargo_test())?.args(filter))?;
     if filter.is_none() {
-        torture::interleave(INTERLEAVE_SHORT)?;
-        load::run(LOAD_SHORT.0, LOAD_SHORT.1, false)?;
-        mutants::short()?;
+        torture::short_beside_tests()?;
     }
     Ok(())
 }
 
-/// Orders by chance of each scenario of `interleave/` that has too many, in the tests.
-const INTERLEAVE_SHORT: u64 = 2_000;
-/// Minutes and connections of the load, in the tests.
-const LOAD_SHORT: (f64, usize) = (0.25, 200);
+/// Tells tests where the clients are that they try the server with; these are installed where they are missing.
+pub fn clients(mut tests: Command) -> Result<Command> {
+    tests.env("TW_TEST_PYTHON", python_environment()?).env("TW_TEST_NODE", node_modules()?);
+    if let Some(promtool) = promtool() {
+        tests.env("TW_TEST_PROMTOOL", promtool);
+    }
+    Ok(tests)
+}
 
 /// Prometheus' checker of rules: the machine's, or that of Debian's package, unpacked beside the build. None
 /// where neither is to be had.

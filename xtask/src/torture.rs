@@ -6,12 +6,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::{cargo, cargo_test, fuzz, load, mutants, peers, planted, python_environment, root, target};
+use crate::{
+    cargo, cargo_test, clients, fuzz, load, mutants, peers, planted, python_environment, root, target, tests_profile,
+};
 
 /// A promise and how it is tried.
 struct Row {
@@ -267,8 +270,9 @@ const ROWS: [Row; 31] = [
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// A row of docs/guarantees.md; `peers`, the comparison; `planted`, faults on purpose; `all`, which goes on where an earlier run of the same commit
-    /// ended; `page`, which only writes the document
+    /// A row of docs/guarantees.md; `all`, which goes on where an earlier run of the same commit ended; `short`, a little of
+    /// each row, as the tests have it, with what that takes; `peers`, the comparison; `planted`, faults on purpose; `page`,
+    /// which only writes the document
     row: String,
     /// How many: cycles, seeds, minutes … as the row counts [default: the row's full form]
     #[arg(long, visible_aliases = ["cycles", "seeds", "minutes"])]
@@ -314,6 +318,9 @@ pub fn run(options: &Options) -> Result<()> {
         }
         return Ok(());
     }
+    if options.row == SHORT {
+        return short();
+    }
     if options.row == PEERS {
         return beside(options);
     }
@@ -330,7 +337,9 @@ pub fn run(options: &Options) -> Result<()> {
     let names = || ROWS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
     let row = ROWS.iter().find(|row| row.name == options.row);
     one(
-        row.with_context(|| format!("there is no row {:?}: all, page, {PEERS}, {PLANTED}, {}", options.row, names()))?,
+        row.with_context(|| {
+            format!("there is no row {:?}: all, page, {SHORT}, {PEERS}, {PLANTED}, {}", options.row, names())
+        })?,
         options,
     )
 }
@@ -397,6 +406,45 @@ fn keep(name: &str, record: Record) -> Result<()> {
     Ok(fs::write(root().join("docs/guarantees.md"), page(&known)?)?)
 }
 
+/// The short forms of all rows, by themselves.
+const SHORT: &str = "short";
+/// Orders by chance of each scenario of `interleave/` that has too many, in the tests.
+const INTERLEAVE_SHORT: u64 = 2_000;
+/// Minutes and connections of the load, in the tests.
+const LOAD_SHORT: (f64, usize) = (0.25, 200);
+
+/// Runs the short form of every row, and says how long they take when all is built. None is written down.
+fn short() -> Result<()> {
+    let names = ROWS.iter().flat_map(|row| row.by).flat_map(|by| match by {
+        By::Server(tests) => *tests,
+        By::Crate(_, test) => std::slice::from_ref(test),
+        By::Door => &["door::"],
+        By::Fuzz => &["fuzz::"],
+        By::Load | By::Interleave | By::Mutants => &[],
+    });
+    const WHICH: [&str; 3] = ["--lib", "--test", "all"];
+    crate::run(cargo_test().args(WHICH).arg("--no-run"))?;
+    let mut tests = clients(cargo_test())?;
+    timed("every row", || {
+        timed("those that are tests", || crate::run(tests.args(WHICH).arg("--").args(names)))?;
+        short_beside_tests()
+    })
+}
+
+/// The short forms of the rows that are no tests.
+pub fn short_beside_tests() -> Result<()> {
+    timed("interleave", || interleave(INTERLEAVE_SHORT).map(drop))?;
+    timed("load", || load::run(LOAD_SHORT.0, LOAD_SHORT.1, false).map(drop))?;
+    timed("mutants", mutants::short)
+}
+
+fn timed(what: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
+    let began = Instant::now();
+    run()?;
+    println!("the short form of {what} took {:.0} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
 /// The comparison with another server: its record stands beside those of the rows.
 const PEERS: &str = "peers";
 /// The faults on purpose: theirs, too.
@@ -422,7 +470,7 @@ pub fn interleave(amount: u64) -> Result<Vec<String>> {
     let mut command = cargo();
     command.args(["test", "--release", "--manifest-path", "interleave/Cargo.toml", "--", "--nocapture"]);
     command.env("TW_AMOUNT", amount.to_string()).env("CARGO_TARGET_DIR", target());
-    command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
+    tests_profile(&mut command);
     let output = command.current_dir(root()).stderr(std::process::Stdio::inherit()).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "{text}");

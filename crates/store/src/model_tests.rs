@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array};
 use arrow::compute::cast;
@@ -336,17 +337,27 @@ fn a_type_that_changes_there_and_back_keeps_the_rows() {
 fn everything_that_changes_rows_equals_the_reference_after_each_step_and_restart() {
     let first = crate::asked("TW_SEED").unwrap_or_else(|| (u128::from_le_bytes(crate::random::bytes16()) >> 96) as u64);
     let config = ProptestConfig { cases: 1, failure_persistence: None, max_shrink_iters: 200, ..Default::default() };
-    let ops = proptest::collection::vec(op(), 1..14);
     let cases = crate::asked("TW_AMOUNT").unwrap_or(CASES);
-    for seed in first..first + cases {
-        crate::say_progress(seed - first, cases);
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-        let found = TestRunner::new_with_rng(config.clone(), random).run(&ops, |ops| {
-            hold(&ops);
-            Ok(())
-        });
-        found.unwrap_or_else(|fault| panic!("again with TW_SEED={seed} TW_AMOUNT=1: {fault}"));
-    }
+    let begun = AtomicU64::new(0);
+    let next = || Some(begun.fetch_add(1, Ordering::Relaxed)).filter(|case| *case < cases);
+    let some = || {
+        let ops = proptest::collection::vec(op(), 1..14);
+        while let Some(case) = next() {
+            crate::say_progress(case, cases);
+            let (seed, mut bytes) = (first + case, [0; 32]);
+            bytes[..8].copy_from_slice(&seed.to_le_bytes());
+            let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+            let found = TestRunner::new_with_rng(config.clone(), random).run(&ops, |ops| {
+                hold(&ops);
+                Ok(())
+            });
+            if let Err(fault) = found {
+                begun.store(cases, Ordering::Relaxed); // the others have no need to go on
+                panic!("again with TW_SEED={seed} TW_AMOUNT=1: {fault}");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..std::thread::available_parallelism().map_or(1, usize::from)).for_each(|_| drop(scope.spawn(some)));
+    });
 }

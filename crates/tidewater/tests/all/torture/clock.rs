@@ -36,6 +36,18 @@ fn set(clock: &Path, to: &str) {
     std::fs::write(&aside, to).and_then(|()| std::fs::rename(&aside, clock)).expect("the clock can be set");
 }
 
+/// What libfaketime shares with children of these processes: kill -9 leaves it in memory.
+struct Shared(Vec<u32>);
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for process in &self.0 {
+            let names = ["faketime_shm", "sem.faketime_sem"].map(|kind| format!("/dev/shm/{kind}_{process}"));
+            names.iter().for_each(|name| drop(std::fs::remove_file(name)));
+        }
+    }
+}
+
 #[test]
 fn a_clock_that_jumps_loses_nothing_and_stops_no_job() {
     if !Path::new(LIBRARY).exists() {
@@ -53,7 +65,9 @@ fn a_clock_that_jumps_loses_nothing_and_stops_no_job() {
         ("FAKETIME_NO_CACHE", "1"),
         ("DONT_FAKE_MONOTONIC", "1"),
     ];
+    let mut shared = Shared(Vec::new()); // goes after the server
     let mut server = Server::try_start(dir.path(), &FAST, &env).expect("it starts");
+    shared.0.push(server.pid());
     let mut known = Known::new();
     known.prepare(&server);
     // nothing of this is a year old on any of the clocks
@@ -83,6 +97,7 @@ fn a_clock_that_jumps_loses_nothing_and_stops_no_job() {
         if random.below(8) == 0 {
             server.kill();
             server = Server::try_start(dir.path(), &FAST, &env).unwrap_or_else(|log| panic!("{what}: no start\n{log}"));
+            shared.0.push(server.pid());
             known.check_rows(&server).unwrap_or_else(|fault| panic!("{what}, after kill -9: {fault}"));
             restarts += 1;
         }
