@@ -7,7 +7,7 @@ use crate::Error;
 
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
-        let text = || cause(&error).strip_backtrace().lines().next().unwrap_or_default().to_owned();
+        let text = || said(&cause(&error).strip_backtrace());
         match error.find_root() {
             DataFusionError::External(e) => match e.downcast_ref() {
                 Some(Error::Forbidden { database, table }) => {
@@ -36,6 +36,13 @@ fn cause(error: &DataFusionError) -> &DataFusionError {
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => cause(inner),
         _ => error,
     }
+}
+
+/// The first line, without the engine's word for where it was.
+fn said(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let wheres = ["Error during planning: ", "Execution error: ", "Arrow error: "];
+    wheres.iter().find_map(|place| line.strip_prefix(place)).unwrap_or(line).to_owned()
 }
 
 fn schema_error(error: &SchemaError) -> String {

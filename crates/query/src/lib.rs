@@ -6,6 +6,8 @@
 mod adapter;
 /// Answers that are kept.
 pub mod cache;
+/// Casts that mean what they mean in DuckDB.
+mod casts;
 /// Data files whose bytes are compared with their checksums as they are read.
 mod checked;
 /// Plans as protobuf.

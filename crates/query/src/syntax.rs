@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use datafusion::arrow::datatypes::IntervalMonthDayNano;
 use model::{Role, fold, limits};
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType as SqlType, DescribeAlias, DictionaryField, DuplicateTreatment,
     ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, Ident, LimitClause, MapEntry, ObjectName, ObjectNamePart, OrderBy, OrderByExpr, OrderByKind,
-    OrderByOptions, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement, Subscript, TableFactor,
+    FunctionArguments, Ident, Interval, LimitClause, MapEntry, ObjectName, ObjectNamePart, OrderBy, OrderByExpr,
+    OrderByKind, OrderByOptions, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement, Subscript, TableFactor,
     TableFunctionArgs, TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 use sqlparser::dialect::DuckDbDialect;
@@ -17,7 +18,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer, Word};
 
-use crate::{Error, guard, names};
+use crate::{Error, functions, guard, names};
 
 /// Joins with the nearest row in time.
 mod asof;
@@ -680,13 +681,6 @@ fn rewrite(expr: &mut Expr) {
                 **side = call("tw_interval_size", vec![(**side).clone()]);
             }
         }
-        Expr::BinaryOp { left, op: BinaryOperator::Plus | BinaryOperator::Minus, right }
-            if matches!(**right, Expr::Interval(_)) && is_date(left) =>
-        {
-            // a date and an interval are a timestamp: hours must not be lost
-            let date = (**left).clone();
-            **left = cast(date, SqlType::Timestamp(None, TimezoneInfo::None));
-        }
         Expr::BinaryOp { left, op: BinaryOperator::Multiply, right } if is_interval(left) || is_interval(right) => {
             let (span, times) = if is_interval(left) { (left, right) } else { (right, left) };
             *expr = call("tw_times", vec![(**span).clone(), (**times).clone()]);
@@ -711,6 +705,15 @@ fn rewrite(expr: &mut Expr) {
                 BinaryOperator::PGRegexNotMatch => whole_match(left, right, true),
                 _ => return,
             };
+        }
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: of } if matches!(**of, Expr::Interval(_)) => {
+            let Expr::Interval(interval) = &mut **of else { return };
+            if let Some((text, span)) = span_of(interval)
+                && let Some(span) = functions::negated(span)
+            {
+                *text = in_units(span);
+                *expr = (**of).clone();
+            }
         }
         Expr::UnaryOp { op: UnaryOperator::Minus, expr: of } if !matches!(**of, Expr::Value(_) | Expr::Interval(_)) => {
             *expr = call("tw_negative", vec![(**of).clone()]);
@@ -773,32 +776,17 @@ fn rewrite(expr: &mut Expr) {
                 *expr = Expr::InSubquery { expr: left.clone(), subquery: subquery.clone(), negated: true };
             }
         }
-        Expr::Cast {
-            data_type: ty @ (SqlType::HugeInt | SqlType::UBigInt | SqlType::USmallInt | SqlType::UTinyInt),
-            ..
-        } => {
-            *ty = match ty {
-                SqlType::HugeInt => SqlType::Decimal(ExactNumberInfo::PrecisionAndScale(38, 0)),
-                SqlType::UBigInt => SqlType::BigIntUnsigned(None),
-                SqlType::USmallInt => SqlType::SmallIntUnsigned(None),
-                _ => SqlType::TinyIntUnsigned(None),
-            };
+        Expr::Cast { expr: of, data_type: ty, .. } => {
+            if *ty == SqlType::HugeInt {
+                // a whole number, though the type that it becomes has a point
+                **of = call("tw_rounded", vec![(**of).clone()]);
+            }
+            if let Some(known) = type_of(ty) {
+                *ty = known;
+            }
         }
-        Expr::Cast { expr: of, data_type, .. } => {
-            let function = match data_type {
-                SqlType::TinyInt(_)
-                | SqlType::SmallInt(_)
-                | SqlType::Int(_)
-                | SqlType::Integer(_)
-                | SqlType::Int8(_)
-                | SqlType::Int16
-                | SqlType::Int32
-                | SqlType::Int64
-                | SqlType::BigInt(_) => "tw_rounded",
-                SqlType::Varchar(_) | SqlType::Text | SqlType::String(_) | SqlType::Char(_) => "tw_text",
-                _ => return,
-            };
-            **of = call(function, vec![(**of).clone()]);
+        Expr::Substring { expr: of, substring_from: Some(from), .. } if !matches!(**from, Expr::Value(_)) => {
+            **from = call("tw_from_end", vec![(**of).clone(), (**from).clone()]);
         }
         Expr::AtTimeZone { timestamp, time_zone } => {
             *expr = call("tw_at_time_zone", vec![(**timestamp).clone(), (**time_zone).clone()]);
@@ -806,6 +794,9 @@ fn rewrite(expr: &mut Expr) {
         Expr::Interval(interval) => {
             while let Expr::Nested(inner) = &*interval.value {
                 interval.value = inner.clone();
+            }
+            if let Some((text, span)) = span_of(interval) {
+                *text = in_units(span);
             }
         }
         Expr::Extract { field, expr: of, .. } => {
@@ -838,6 +829,42 @@ fn rewrite(expr: &mut Expr) {
 
 fn cast(expr: Expr, data_type: SqlType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+/// A type of DuckDB's by the name that the engine has for it.
+fn type_of(ty: &SqlType) -> Option<SqlType> {
+    Some(match ty {
+        SqlType::HugeInt => SqlType::Decimal(ExactNumberInfo::PrecisionAndScale(38, 0)),
+        SqlType::UBigInt | SqlType::UInt64 => SqlType::BigIntUnsigned(None),
+        SqlType::UInt32 => SqlType::IntUnsigned(None),
+        SqlType::USmallInt | SqlType::UInt16 => SqlType::SmallIntUnsigned(None),
+        SqlType::UTinyInt | SqlType::UInt8 => SqlType::TinyIntUnsigned(None),
+        SqlType::Datetime(None) => SqlType::Timestamp(None, TimezoneInfo::None),
+        SqlType::Signed => SqlType::Int(None),
+        SqlType::Custom(name, _) => match name.to_string().to_ascii_lowercase().as_str() {
+            "uinteger" => SqlType::IntUnsigned(None),
+            "int1" => SqlType::TinyInt(None),
+            "short" => SqlType::SmallInt(None),
+            "long" => SqlType::BigInt(None),
+            "bpchar" => SqlType::Varchar(None),
+            "logical" => SqlType::Boolean,
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// The text of an interval that stands in one, and what it means.
+fn span_of(interval: &mut Interval) -> Option<(&mut String, IntervalMonthDayNano)> {
+    let (Expr::Value(value), None) = (&mut *interval.value, &interval.leading_field) else { return None };
+    let Value::SingleQuotedString(text) = &mut value.value else { return None };
+    let span = functions::interval(text)?;
+    Some((text, span))
+}
+
+/// `'1h30m'`, `'00:05'`, `'2 quarters ago'` in units that the engine reads.
+fn in_units(span: IntervalMonthDayNano) -> String {
+    format!("{} months {} days {} microseconds", span.months, span.days, span.nanoseconds / 1_000)
 }
 
 /// What is an interval by how it is written.

@@ -17,7 +17,8 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use datafusion::optimizer::AnalyzerRule;
 use sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 
-use crate::functions::{naive, timestamp};
+use crate::casts;
+use crate::functions::{is_text, naive, timestamp};
 
 /// What `TIMESTAMP` and `TIMESTAMPTZ` name.
 #[derive(Debug)]
@@ -31,7 +32,8 @@ impl TypePlanner for Types {
     }
 }
 
-/// Casts texts and dates that are compared with microseconds to microseconds, before the engine's own coercion.
+/// Casts texts and dates that are compared with microseconds to microseconds, and gives every cast its meaning, before the
+/// engine's own coercion.
 #[derive(Debug)]
 pub struct Comparisons;
 
@@ -59,7 +61,7 @@ impl AnalyzerRule for Comparisons {
 /// The engine's.
 pub fn comparisons(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     expr.transform_up(|mut expr| {
-        let is_other = compare(&mut expr, schema);
+        let is_other = compare(&mut expr, schema) | casts::cast(&mut expr, schema);
         Ok(Transformed::new_transformed(expr, is_other))
     })
 }
@@ -99,12 +101,18 @@ fn compare(expr: &mut Expr, schema: &DFSchema) -> bool {
     // what has no type yet is for the engine to judge
     let ty = |e: &Expr| e.get_type(schema).ok();
     let time = |e: &Expr| ty(e).filter(|t| matches!(t, DataType::Timestamp(TimeUnit::Microsecond, _)));
+    let date = |e: &Expr| ty(e).filter(|t| *t == DataType::Date32);
     let make = |e: &mut Expr, time: &DataType| {
-        if let Some(DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Date32) = ty(e) {
+        if ty(e).is_some_and(|ty| is_text(&ty) || ty == DataType::Date32 && *time != DataType::Date32) {
             *e = cast(std::mem::take(e), time.clone());
+            casts::cast(e, schema);
         }
     };
-    let make_all = |sides: &mut [&mut Expr]| match sides.iter().find_map(|e| time(e)) {
+    let make_all = |sides: &mut [&mut Expr]| match sides
+        .iter()
+        .find_map(|e| time(e))
+        .or_else(|| sides.iter().find_map(|e| date(e)))
+    {
         Some(time) => {
             sides.iter_mut().for_each(|e| make(e, &time));
             true
@@ -114,7 +122,7 @@ fn compare(expr: &mut Expr, schema: &DFSchema) -> bool {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => make_all(&mut [left, right]),
         Expr::Between(Between { expr, low, high, .. }) => make_all(&mut [expr, low, high]),
-        Expr::InList(InList { expr, list, .. }) => match time(expr) {
+        Expr::InList(InList { expr, list, .. }) => match time(expr).or_else(|| date(expr)) {
             Some(time) => {
                 list.iter_mut().for_each(|e| make(e, &time));
                 true

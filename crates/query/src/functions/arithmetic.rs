@@ -14,6 +14,8 @@ use datafusion::logical_expr::{
 use sqlparser::ast::BinaryOperator;
 use std::sync::{Arc, LazyLock};
 
+use super::time::naive;
+
 pub fn all() -> Vec<ScalarUDF> {
     vec![
         super::udf(Divide::new()),
@@ -24,7 +26,7 @@ pub fn all() -> Vec<ScalarUDF> {
 }
 
 /// Sums, differences and products of 64-bit integers that fail where the result has no place: the engine's own go on at
-/// the other end.
+/// the other end. And sums of dates and intervals.
 #[derive(Debug)]
 pub struct CheckedIntegers;
 
@@ -36,6 +38,19 @@ impl ExprPlanner for CheckedIntegers {
             BinaryOperator::Multiply => Checked::Times,
             _ => return Ok(PlannerResult::Original(expr)),
         };
+        let ty = |side: &Expr| side.get_type(schema).ok();
+        // a date and an interval are a timestamp: hours must not be lost
+        match (kind, ty(&expr.left), ty(&expr.right)) {
+            (Checked::Plus | Checked::Minus, Some(DataType::Date32), Some(DataType::Interval(_))) => {
+                let op = if matches!(kind, Checked::Plus) { Operator::Plus } else { Operator::Minus };
+                return Ok(PlannerResult::Planned(binary_expr(cast(expr.left, naive()), op, expr.right)));
+            }
+            (Checked::Plus, Some(DataType::Interval(_)), Some(DataType::Date32)) => {
+                let sum = binary_expr(cast(expr.right, naive()), Operator::Plus, expr.left);
+                return Ok(PlannerResult::Planned(sum));
+            }
+            _ => {}
+        }
         let is_signed = |side: &Expr| side.get_type(schema).is_ok_and(|ty| ty.is_signed_integer());
         if !is_signed(&expr.left) || !is_signed(&expr.right) {
             return Ok(PlannerResult::Original(expr));

@@ -13,7 +13,7 @@ use datafusion::common::{ScalarValue, exec_err, plan_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
-use super::time::{BUCKET_ORIGIN, SECOND, civil, month_number, naive, text_argument, timestamp};
+use super::time::{DAY, SECOND, civil, month_number, naive, text_argument, timestamp};
 
 pub fn all() -> Vec<ScalarUDF> {
     let mut all = vec![super::udf(Between::new("date_diff")), super::udf(Between::new("date_sub"))];
@@ -22,22 +22,24 @@ pub fn all() -> Vec<ScalarUDF> {
     all
 }
 
-/// How long a unit is: microseconds and where they are counted from, or months.
+/// How long a unit is: microseconds, or months.
 #[derive(Debug, Clone, Copy)]
 enum Unit {
-    Micros(i64, i64),
+    Micros(i64),
+    /// Of which DuckDB counts not the Mondays between two days, but the days.
+    Week,
     Months(i64),
 }
 
 fn unit(name: &str) -> Option<Unit> {
     Some(match name {
-        "microsecond" | "microseconds" | "us" => Unit::Micros(1, 0),
-        "millisecond" | "milliseconds" | "ms" => Unit::Micros(1_000, 0),
-        "second" | "seconds" | "s" => Unit::Micros(SECOND, 0),
-        "minute" | "minutes" | "m" => Unit::Micros(60 * SECOND, 0),
-        "hour" | "hours" | "h" => Unit::Micros(3_600 * SECOND, 0),
-        "day" | "days" | "d" => Unit::Micros(86_400 * SECOND, 0),
-        "week" | "weeks" | "w" => Unit::Micros(7 * 86_400 * SECOND, BUCKET_ORIGIN),
+        "microsecond" | "microseconds" | "us" => Unit::Micros(1),
+        "millisecond" | "milliseconds" | "ms" => Unit::Micros(1_000),
+        "second" | "seconds" | "s" => Unit::Micros(SECOND),
+        "minute" | "minutes" | "m" => Unit::Micros(60 * SECOND),
+        "hour" | "hours" | "h" => Unit::Micros(3_600 * SECOND),
+        "day" | "days" | "d" => Unit::Micros(DAY),
+        "week" | "weeks" | "w" => Unit::Week,
         "month" | "months" | "mon" => Unit::Months(1),
         "quarter" | "quarters" => Unit::Months(3),
         "year" | "years" | "y" => Unit::Months(12),
@@ -49,17 +51,19 @@ fn unit(name: &str) -> Option<Unit> {
 
 fn borders(unit: Unit, from: i64, to: i64) -> i64 {
     match unit {
-        Unit::Micros(width, origin) => {
-            let [from, to] = [from, to].map(|us| (i128::from(us) - i128::from(origin)).div_euclid(i128::from(width)));
+        Unit::Micros(width) => {
+            let [from, to] = [from, to].map(|us| i128::from(us.div_euclid(width)));
             (to - from).clamp(i64::MIN.into(), i64::MAX.into()) as i64
         }
+        Unit::Week => borders(Unit::Micros(DAY), from, to) / 7,
         Unit::Months(width) => month_number(to).div_euclid(width) - month_number(from).div_euclid(width),
     }
 }
 
 fn wholes(unit: Unit, from: i64, to: i64) -> i64 {
     match unit {
-        Unit::Micros(width, _) => {
+        Unit::Week => wholes(Unit::Micros(DAY), from, to) / 7,
+        Unit::Micros(width) => {
             let whole = (i128::from(to) - i128::from(from)) / i128::from(width);
             whole.clamp(i64::MIN.into(), i64::MAX.into()) as i64
         }

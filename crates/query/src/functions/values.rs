@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int8Array, StringViewArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int8Array, Int64Array, StringViewArray,
+};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::{ScalarValue, exec_err, plan_err};
@@ -13,10 +15,14 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit,
 };
 
+use super::is_text;
+
 pub fn all() -> Vec<ScalarUDF> {
     let parts = [Part { name: "tw_element", signature: any(2) }, Part { name: "tw_slice", signature: any(3) }];
     let mut all: Vec<ScalarUDF> = parts.into_iter().map(super::udf).collect();
     all.push(super::udf(BitCount { signature: Signature::exact(vec![DataType::Int64], Volatility::Immutable) }));
+    let from_end = Signature::exact(vec![DataType::Utf8View, DataType::Int64], Volatility::Immutable);
+    all.push(super::udf(FromEnd { signature: from_end }));
     all.push(super::udf(Finite { signature: any(1) }));
     let floats = vec![DataType::Float64; 2];
     all.push(super::udf(NextAfter { signature: Signature::exact(floats, Volatility::Immutable) }));
@@ -26,14 +32,6 @@ pub fn all() -> Vec<ScalarUDF> {
 
 fn any(arguments: usize) -> Signature {
     Signature::any(arguments, Volatility::Immutable)
-}
-
-fn is_text(ty: &DataType) -> bool {
-    match ty {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
-        DataType::Dictionary(_, value) => is_text(value),
-        _ => false,
-    }
 }
 
 /// `x[i]` and `x[from:to]` of a list or a text, counted from 1, from the end below 0; an open end is NULL.
@@ -119,6 +117,36 @@ impl ScalarUDFImpl for Part {
         };
         let parts: StringViewArray = texts.as_string_view().iter().enumerate().map(part).collect();
         Ok(ColumnarValue::Array(Arc::new(parts)))
+    }
+}
+
+/// Where `substring(text FROM n)` begins when it counts from the end: n below 0. It may be before the first character.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct FromEnd {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for FromEnd {
+    fn name(&self) -> &str {
+        "tw_from_end"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let begin = |(text, from): (Option<&str>, Option<i64>)| match (text?, from?) {
+            (text, from) if from < 0 => Some((text.chars().count() as i64 + 1).saturating_add(from)),
+            (_, from) => Some(from),
+        };
+        let pairs = arrays[0].as_string_view().iter().zip(arrays[1].as_primitive::<Int64Type>());
+        Ok(ColumnarValue::Array(Arc::new(pairs.map(begin).collect::<Int64Array>())))
     }
 }
 

@@ -12,13 +12,14 @@ use super::{also, condition, rewrite};
 
 /// Name, number of arguments, what it means.
 const MACROS: &[(&str, usize, &str)] = &[
+    ("version", 0, concat!("'Tidewater ", env!("CARGO_PKG_VERSION"), "'")),
     // numbers
     ("add", 2, "$1 + $2"),
     ("subtract", 2, "$1 - $2"),
     ("multiply", 2, "$1 * $2"),
     ("divide", 2, "$1 // $2"),
     ("mod", 2, "$1 % $2"),
-    ("fmod", 2, "$1 % $2"),
+    ("fmod", 2, "CAST($1 AS DOUBLE) - floor(CAST($1 AS DOUBLE) / $2) * $2"),
     ("ceiling", 1, "ceil($1)"),
     (
         "sign",
@@ -43,10 +44,15 @@ const MACROS: &[(&str, usize, &str)] = &[
     ("sha256", 1, "encode(digest($1, 'sha256'), 'hex')"),
     ("length", 1, "tw_length($1)"),
     ("len", 1, "tw_length($1)"),
-    ("string_split", 2, "CASE $1 WHEN '' THEN make_array('') ELSE string_to_array($1, $2) END"),
-    ("str_split", 2, "CASE $1 WHEN '' THEN make_array('') ELSE string_to_array($1, $2) END"),
-    ("split", 2, "CASE $1 WHEN '' THEN make_array('') ELSE string_to_array($1, $2) END"),
+    ("string_split", 2, "CASE $1 WHEN '' THEN make_array('') ELSE string_to_array($1, nullif($2, '')) END"),
+    ("str_split", 2, "CASE $1 WHEN '' THEN make_array('') ELSE string_to_array($1, nullif($2, '')) END"),
+    ("split", 2, "CASE $1 WHEN '' THEN make_array('') ELSE string_to_array($1, nullif($2, '')) END"),
     ("regexp_matches", 2, "regexp_like($1, $2)"),
+    (
+        "split_part",
+        3,
+        "CASE WHEN $2 = '' AND $1 <> '' THEN coalesce(string_to_array($1, nullif($2, ''))[$3], '') ELSE split_part($1, $2, $3) END",
+    ),
     ("regexp_extract", 2, "CASE WHEN $1 IS NOT NULL THEN coalesce((regexp_match($1, '(' || $2 || ')'))[1], '') END"),
     (
         "regexp_extract",

@@ -9,7 +9,7 @@ use super::harness::{Server, TOKEN, folder, python};
 use super::torture;
 
 /// Categories in which nothing is refused.
-const WHOLE: [&str; 5] = ["aggregates", "dashboards", "joins", "time", "windows"];
+const WHOLE: [&str; 6] = ["aggregates", "casts", "dashboards", "joins", "time", "windows"];
 /// The most of the corpus that may be refused.
 const REFUSED: f64 = 0.05;
 

@@ -177,3 +177,7 @@ SELECT time, host, note < 'b' AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMI
 SELECT note < 'b' AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
 SELECT time, host, greatest(note, host) AS v FROM cpu WHERE n > 2 ORDER BY time, host LIMIT 30
 SELECT greatest(note, host) AS v, count(*) AS c FROM cpu GROUP BY 1 ORDER BY ALL
+SELECT substr('Hello World', -3) AS a, substr('Hello World', -3, 2) AS b, substring('Hello World', -3) AS c, substr('a', -3, 2) AS d, substr('Hello', 0, 2) AS e
+SELECT host, time, substr(note, -2) AS v, substr(note, -200, 3) AS w FROM cpu ORDER BY host, time LIMIT 25
+SELECT string_split('abc', '') AS a, str_split('äö€', '') AS b, split('', '') AS c
+SELECT split_part('abc', '', 2) AS a, split_part('äöü', '', -1) AS b, split_part('a,b', ',', 2) AS c, split_part('', '', 1) AS d, split_part('abc', '', 9) AS e

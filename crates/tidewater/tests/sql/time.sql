@@ -339,3 +339,10 @@ SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE extract(hour
 SELECT host, sum(n) AS s FROM cpu WHERE extract(hour FROM time) IN (22, 23) GROUP BY host ORDER BY host
 SELECT count(*) AS n, min(time) AS a, max(time) AS b FROM cpu WHERE time - INTERVAL '1 hour' < '2024-03-30T23:30:00Z'
 SELECT host, sum(n) AS s FROM cpu WHERE time - INTERVAL '1 hour' < '2024-03-30T23:30:00Z' GROUP BY host ORDER BY host
+SELECT date_diff('week', TIMESTAMP '2024-08-09 17:30:00', TIMESTAMP '2024-04-07 22:10:00') AS d
+SELECT date_diff('week', TIMESTAMP '2024-03-08 20:30:00', TIMESTAMP '2024-03-28 16:10:00') AS d
+SELECT date_diff('week', TIMESTAMP '2024-01-01 23:00:00', TIMESTAMP '2024-01-08 01:00:00') AS d
+SELECT date_diff('week', DATE '1969-12-01', DATE '1970-01-08') AS d
+SELECT host, time, date_diff('week', time, TIMESTAMPTZ '2024-05-17 12:00:00+00') AS d, date_sub('week', time, TIMESTAMPTZ '2024-05-17 12:00:00+00') AS s FROM cpu ORDER BY host, time LIMIT 25
+SELECT x + INTERVAL '1h30m' AS a, x - INTERVAL '1 hour' AS b, INTERVAL '1 day' + x AS c, x + INTERVAL '1 month' AS d FROM (SELECT DATE '2024-01-31' AS x) t
+SELECT host, time, CAST(time AS DATE) + INTERVAL '6 hours' AS v FROM cpu ORDER BY host, time LIMIT 25
