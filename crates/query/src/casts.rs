@@ -5,20 +5,16 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::expr::{AggregateFunction, BinaryExpr, Cast, ScalarFunction, TryCast};
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF};
+use datafusion::logical_expr::expr::{AggregateFunction, Cast, ScalarFunction, TryCast};
+use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF};
 
-use crate::functions::{ROUNDED, is_text, to_cast, to_text};
+use crate::functions::{ROUNDED, to_cast, to_text};
 
 /// Gives one expression its meaning, before the engine's own coercion; whether it was another.
 pub fn cast(expr: &mut Expr, schema: &DFSchema) -> bool {
     match expr {
         Expr::Cast(Cast { expr: of, field }) => cast_of(of, field.data_type(), false, schema),
         Expr::TryCast(TryCast { expr: of, field }) => cast_of(of, field.data_type(), true, schema),
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
-            let is_one_text = [&*left, &*right].iter().any(|e| e.get_type(schema).is_ok_and(|ty| is_text(&ty)));
-            is_one_text && (part(left, schema) | part(right, schema))
-        }
         Expr::ScalarFunction(function) => {
             let make = match function.name() {
                 "concat" => part,

@@ -1,6 +1,7 @@
 //! Functions whose meaning is DuckDB's where the engine's own differs.
 
 mod arithmetic;
+mod bounded;
 mod dates;
 mod extremes;
 mod gathered;
@@ -19,6 +20,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionContext;
 
 pub use arithmetic::CheckedIntegers;
+pub use bounded::MOST_BYTES;
 pub use meaning::ROUNDED;
 pub use reading::{interval, negated};
 pub use time::{Steps, naive, timestamp};
@@ -27,9 +29,10 @@ pub use time::{Steps, naive, timestamp};
 pub fn register(context: &SessionContext) {
     let own =
         [time::all(), arithmetic::all(), dates::all(), meaning::all(), reading::all(), spans::all(), values::all()];
-    for function in own.into_iter().flatten().chain([udf(texts::Text::new())]) {
+    for function in own.into_iter().flatten().chain([udf(texts::Text::new()), udf(texts::Concat::new())]) {
         context.register_udf(function);
     }
+    bounded::bind(context);
     gathered::all().into_iter().chain(extremes::all()).for_each(|function| context.register_udaf(function));
     context.register_udaf(AggregateUDF::from(sum::ExactSum::new()));
 }

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use store::View;
 use crate::cache::{Identity, Key, Reads};
 use crate::checked::Files;
 use crate::engine::{CATALOG, ReadMode};
+use crate::functions::MOST_BYTES;
 use crate::lastpoint::LatestExec;
 use crate::provider::TableScan;
 use crate::syntax::{Kind, Parsed, inline_alias};
@@ -324,7 +326,10 @@ async fn plan(
     }
     let logical = gapfill::fill(logical(statement, state).await?, state)?;
     is_lasting = is_lasting && !changes_by_itself(&logical)?;
-    let plan = yielding(state.create_physical_plan(&logical).await?)?;
+    let logical = state.optimize(&logical)?;
+    let state = with_room_for_constants(&logical, state)?;
+    let state = &*state;
+    let plan = yielding(state.query_planner().create_physical_plan(&logical, state).await?)?;
     let fields: Vec<Field> = plan
         .schema()
         .fields()
@@ -340,6 +345,28 @@ async fn plan(
         Identity::new(statement, tables, &scope.view, scope.mode, reads)
     });
     Ok(Planned { schema: Arc::new(Schema::new(fields)), plan, context: state.task_ctx(), hot_rows, identity })
+}
+
+/// The state for a plan: a constant may stand in every row, so that with a long one the batches are short.
+fn with_room_for_constants<'a>(plan: &LogicalPlan, state: &'a SessionState) -> Result<Cow<'a, SessionState>, Error> {
+    let mut longest = 1;
+    plan.apply_with_subqueries(|plan| {
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Literal(value, _) = expr {
+                    longest = longest.max(value.size());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    let rows = (MOST_BYTES / longest).max(1);
+    if rows >= state.config().batch_size() {
+        return Ok(Cow::Borrowed(state));
+    }
+    let mut state = state.clone();
+    *state.config_mut() = state.config().clone().with_batch_size(rows);
+    Ok(Cow::Owned(state))
 }
 
 /// The plan of a statement; what the planner knows as no column may be an alias of the same SELECT.

@@ -26,13 +26,14 @@ pub fn all() -> Vec<ScalarUDF> {
 }
 
 /// Sums, differences and products of 64-bit integers that fail where the result has no place: the engine's own go on at
-/// the other end. And sums of dates and intervals.
+/// the other end. And sums of dates and intervals, and texts put together.
 #[derive(Debug)]
 pub struct CheckedIntegers;
 
 impl ExprPlanner for CheckedIntegers {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let kind = match expr.op {
+            BinaryOperator::StringConcat => return Ok(concatenated(expr, schema)),
             BinaryOperator::Plus => Checked::Plus,
             BinaryOperator::Minus => Checked::Minus,
             BinaryOperator::Multiply => Checked::Times,
@@ -61,6 +62,25 @@ impl ExprPlanner for CheckedIntegers {
         let function = Arc::clone(&ALL[kind as usize]);
         Ok(PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr.left, expr.right]))))
     }
+}
+
+/// `a || b` as texts, unless they are lists.
+fn concatenated(expr: RawBinaryExpr, schema: &DFSchema) -> PlannerResult<RawBinaryExpr> {
+    let types = [&expr.left, &expr.right].map(|side| side.get_type(schema).ok());
+    let [Some(left), Some(right)] = types else { return PlannerResult::Original(expr) };
+    if left.is_list() || right.is_list() {
+        return PlannerResult::Original(expr);
+    }
+    let text = |side: Expr, ty: &DataType| match (super::to_text(ty), ty) {
+        (Some(function), _) => {
+            cast(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![side])), DataType::Utf8View)
+        }
+        (None, DataType::Utf8View) => side,
+        (None, _) => cast(side, DataType::Utf8View),
+    };
+    let sides = vec![text(expr.left, &left), text(expr.right, &right)];
+    static CONCAT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(super::udf(super::texts::Concat::new())));
+    PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&CONCAT), sides)))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray, StringViewBuilder};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, DurationMicrosecondType, Float32Type, Float64Type, IntervalMonthDayNano,
@@ -14,6 +14,7 @@ use datafusion::common::exec_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
+use super::bounded;
 use super::time::{DAY, SECOND};
 
 /// A value as text.
@@ -57,11 +58,62 @@ impl ScalarUDFImpl for Text {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let values = args.args[0].to_array(args.number_rows)?;
         let write = writer(&values)?;
+        let mut all = 0;
         let one = |row| {
+            if is_null(&values, row) {
+                return Ok(None);
+            }
             let mut text = String::new();
-            Ok(if is_null(&values, row) { None } else { write(&mut text, row).map(|()| Some(text))? })
+            write(&mut text, row)?;
+            all += text.len();
+            bounded::check("a cast to text", all as u128)?;
+            Ok(Some(text))
         };
         Ok(ColumnarValue::Array(Arc::new((0..values.len()).map(one).collect::<Result<StringArray>>()?)))
+    }
+}
+
+/// `a || b` of texts: NULL where one of them is.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Concat {
+    signature: Signature,
+}
+
+impl Concat {
+    pub fn new() -> Self {
+        Self { signature: Signature::exact(vec![DataType::Utf8View; 2], Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for Concat {
+    fn name(&self) -> &str {
+        "tw_concat"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8View)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        bounded::check("||", bounded::sum(&args.args, args.number_rows)?)?;
+        let [left, right] = [0, 1].map(|at| args.args[at].to_array(args.number_rows));
+        let (left, right) = (left?, right?);
+        let mut both = StringViewBuilder::with_capacity(left.len());
+        let mut one = String::new();
+        for pair in left.as_string_view().iter().zip(right.as_string_view()) {
+            let (Some(left), Some(right)) = pair else {
+                both.append_null();
+                continue;
+            };
+            one.clear();
+            one.extend([left, right]);
+            both.append_value(&one);
+        }
+        Ok(ColumnarValue::Array(Arc::new(both.finish())))
     }
 }
 

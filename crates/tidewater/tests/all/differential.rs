@@ -106,6 +106,55 @@ fn functions_that_are_others_put_together_cannot_grow_without_bound() {
 }
 
 #[test]
+fn no_function_makes_more_than_memory_has() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["memory.budget=512MiB"]);
+    let row = |i: u64| format!("t,host=h{} n={i}i {}\n", i % 7, 1_700_000_000_000_000_000 + i * 1_000_000_000);
+    server.lines(&(0..20_000).map(row).collect::<String>());
+    let doubled = |first: &str, twice: &str| {
+        let name = |i: u8| format!("c{i}");
+        let next = |i| format!("{} AS (SELECT {twice} v FROM {})", name(i), name(i - 1));
+        format!("WITH c0 AS ({first}), {} ", (1..16).map(next).collect::<Vec<_>>().join(", "))
+    };
+    for sql in [
+        "SELECT lpad('x', 2000000000, 'y')".to_owned(),
+        "SELECT max(length(rpad(host, 1000000, 'y'))) FROM t".into(),
+        "SELECT repeat(host, 1000000) FROM t".into(),
+        "SELECT range(1000000000)".into(),
+        "SELECT len(range(n * 1000000)) FROM t".into(),
+        "SELECT unnest(range(1000000000)) LIMIT 1".into(),
+        "SELECT len(generate_series(TIMESTAMP '1900-01-01', TIMESTAMP '2100-01-01', INTERVAL '1 second'))".into(),
+        "SELECT len(array_repeat(1, 2000000000))".into(),
+        "SELECT len(array_resize([1], 2000000000, 1))".into(),
+        "SELECT length(replace(repeat('a', 100000), 'a', repeat('b', 100000)))".into(),
+        "SELECT length(regexp_replace(repeat('a', 100000), 'a', repeat('b', 100000), 'g'))".into(),
+        "SELECT length(array_to_string(range(1000000), repeat('b', 100000)))".into(),
+        "SELECT max(length(strftime(time, repeat('%c', 100000)))) FROM t".into(),
+        doubled("SELECT repeat('x', 100000) v", "v || v") + "SELECT length(v) FROM c15",
+        doubled("SELECT repeat('x', 100) || host v FROM t", "v || v") + "SELECT max(length(v)) FROM c15",
+        doubled("SELECT range(100000) v", "list_concat(v, v)") + "SELECT len(v) FROM c15",
+        doubled("SELECT range(100000) v", "flatten([v, v])") + "SELECT len(v) FROM c15",
+    ] {
+        let (status, code, text) = server.refusal(&sql);
+        assert_eq!((status, code.as_str()), (400, "invalid_query"), "{sql}: {text}");
+        assert!(text.contains("ask for less at once"), "{sql}: {text}");
+    }
+    // a long constant stands in each row: 2 GB, if all were there at once
+    for sql in [
+        "SELECT max(length(host || repeat('x', 100000))) FROM t",
+        "SELECT max(length(CASE WHEN n >= 0 THEN repeat('x', 100002) ELSE host END)) FROM t",
+    ] {
+        assert_eq!(server.rows(sql), serde_json::json!([[100_002]]), "{sql}");
+    }
+    assert_eq!(
+        server.rows("SELECT sum(len(range(n % 10))), len(range(1000000)) FROM t"),
+        serde_json::json!([[90_000, 1_000_000]])
+    );
+    let most_mib = server.memory_kib("VmHWM:") >> 10;
+    assert!(most_mib <= 1_024, "{most_mib} MiB");
+}
+
+#[test]
 fn the_ends_of_every_range_break_nothing() {
     let dir = folder();
     let server = Server::start(dir.path(), &[]);
