@@ -360,7 +360,8 @@ fn with_room_for_constants<'a>(plan: &LogicalPlan, state: &'a SessionState) -> R
             })
         })
     })?;
-    let rows = (MOST_BYTES / longest).max(1);
+    // each thread has a batch
+    let rows = (MOST_BYTES / state.config().target_partitions() / longest).max(1);
     if rows >= state.config().batch_size() {
         return Ok(Cow::Borrowed(state));
     }
