@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::expr::{AggregateFunction, Cast, ScalarFunction, TryCast};
+use datafusion::logical_expr::expr::{AggregateFunction, Cast, TryCast};
 use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF};
 
 use crate::functions::{ROUNDED, to_cast, to_text};
@@ -49,6 +49,6 @@ fn part(of: &mut Expr, schema: &DFSchema) -> bool {
 fn put(of: &mut Expr, schema: &DFSchema, function: impl Fn(&DataType) -> Option<Arc<ScalarUDF>>) -> bool {
     // what has no type yet is for the engine to judge
     let Some(function) = of.get_type(schema).ok().and_then(|from| function(&from)) else { return false };
-    *of = Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![std::mem::take(of)]));
+    *of = function.call(vec![std::mem::take(of)]);
     true
 }

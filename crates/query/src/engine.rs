@@ -24,7 +24,7 @@ use crate::cache::{Answer, Cache, Flight, Identity, Key, Met, Turn, bytes_of, st
 use crate::checked::Files;
 use crate::distinct::Distinct;
 use crate::filter::SqlFilter;
-use crate::functions::CheckedIntegers;
+use crate::functions::Operators;
 use crate::gapfill::Planner;
 use crate::lastpoint::Lastpoint;
 use crate::memory::{Common, QueryMemory};
@@ -638,8 +638,8 @@ fn base_state(store: &Store, config: &EngineConfig) -> Result<SessionState, Erro
     options.execution.parquet.reorder_filters = true;
     options.execution.collect_statistics = true;
     let mut context = SessionContext::new_with_config_rt(session, runtime);
-    context.register_expr_planner(Arc::new(CheckedIntegers))?;
-    functions::register(&context);
+    context.register_expr_planner(Arc::new(Operators))?;
+    functions::register(&context)?;
     for name in ["generate_series", "range"] {
         context.register_udtf(name, Arc::new(times::Series(context.table_function(name)?)));
     }

@@ -16,25 +16,30 @@ mod values;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::error::Result;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionContext;
 
-pub use arithmetic::CheckedIntegers;
+pub use arithmetic::Operators;
 pub use bounded::MOST_BYTES;
 pub use meaning::ROUNDED;
 pub use reading::{interval, negated};
 pub use time::{Steps, naive, timestamp};
 
 /// Puts them into a session's registry, over the engine's own where names are equal.
-pub fn register(context: &SessionContext) {
+///
+/// # Errors
+/// The engine lacks a function that is to be bounded.
+pub fn register(context: &SessionContext) -> Result<()> {
     let own =
         [time::all(), arithmetic::all(), dates::all(), meaning::all(), reading::all(), spans::all(), values::all()];
     for function in own.into_iter().flatten().chain([udf(texts::Text::new()), udf(texts::Concat::new())]) {
         context.register_udf(function);
     }
-    bounded::bind(context);
+    bounded::bind(context)?;
     gathered::all().into_iter().chain(extremes::all()).for_each(|function| context.register_udaf(function));
     context.register_udaf(AggregateUDF::from(sum::ExactSum::new()));
+    Ok(())
 }
 
 /// `CAST` and `TRY_CAST` as DuckDB means them, where the engine means something else: what is to be cast instead of a value

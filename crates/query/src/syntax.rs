@@ -706,18 +706,18 @@ fn rewrite(expr: &mut Expr) {
                 _ => return,
             };
         }
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr: of } if matches!(**of, Expr::Interval(_)) => {
-            let Expr::Interval(interval) = &mut **of else { return };
-            if let Some((text, span)) = span_of(interval)
-                && let Some(span) = functions::negated(span)
-            {
-                *text = in_units(span);
-                *expr = (**of).clone();
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: of } => match &mut **of {
+            Expr::Value(_) => {}
+            Expr::Interval(interval) => {
+                if let Some((text, span)) = span_of(interval)
+                    && let Some(span) = functions::negated(span)
+                {
+                    *text = in_units(span);
+                    *expr = (**of).clone();
+                }
             }
-        }
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr: of } if !matches!(**of, Expr::Value(_) | Expr::Interval(_)) => {
-            *expr = call("tw_negative", vec![(**of).clone()]);
-        }
+            _ => *expr = call("tw_negative", vec![(**of).clone()]),
+        },
         Expr::SimilarTo { negated, expr: of, pattern, escape_char: None } => {
             *expr = whole_match(of, pattern, *negated);
         }

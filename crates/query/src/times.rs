@@ -100,35 +100,24 @@ fn compares(op: Operator) -> bool {
 fn compare(expr: &mut Expr, schema: &DFSchema) -> bool {
     // what has no type yet is for the engine to judge
     let ty = |e: &Expr| e.get_type(schema).ok();
-    let time = |e: &Expr| ty(e).filter(|t| matches!(t, DataType::Timestamp(TimeUnit::Microsecond, _)));
-    let date = |e: &Expr| ty(e).filter(|t| *t == DataType::Date32);
     let make = |e: &mut Expr, time: &DataType| {
         if ty(e).is_some_and(|ty| is_text(&ty) || ty == DataType::Date32 && *time != DataType::Date32) {
             *e = cast(std::mem::take(e), time.clone());
             casts::cast(e, schema);
         }
     };
-    let make_all = |sides: &mut [&mut Expr]| match sides
-        .iter()
-        .find_map(|e| time(e))
-        .or_else(|| sides.iter().find_map(|e| date(e)))
-    {
-        Some(time) => {
-            sides.iter_mut().for_each(|e| make(e, &time));
-            true
-        }
-        None => false,
+    // of the first so many sides one is a time that all are made to, else a date
+    let make_all = |mut sides: Vec<&mut Expr>, judges: usize| {
+        let types: Vec<DataType> = sides[..judges].iter().filter_map(|e| ty(e)).collect();
+        let time = types.iter().find(|t| matches!(t, DataType::Timestamp(TimeUnit::Microsecond, _)));
+        let Some(time) = time.or_else(|| types.iter().find(|t| **t == DataType::Date32)) else { return false };
+        sides.iter_mut().for_each(|e| make(e, time));
+        true
     };
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => make_all(&mut [left, right]),
-        Expr::Between(Between { expr, low, high, .. }) => make_all(&mut [expr, low, high]),
-        Expr::InList(InList { expr, list, .. }) => match time(expr).or_else(|| date(expr)) {
-            Some(time) => {
-                list.iter_mut().for_each(|e| make(e, &time));
-                true
-            }
-            None => false,
-        },
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => make_all(vec![left, right], 2),
+        Expr::Between(Between { expr, low, high, .. }) => make_all(vec![expr, low, high], 3),
+        Expr::InList(InList { expr, list, .. }) => make_all([&mut **expr].into_iter().chain(list).collect(), 1),
         _ => false,
     }
 }

@@ -28,9 +28,9 @@ pub fn all() -> Vec<ScalarUDF> {
 /// Sums, differences and products of 64-bit integers that fail where the result has no place: the engine's own go on at
 /// the other end. And sums of dates and intervals, and texts put together.
 #[derive(Debug)]
-pub struct CheckedIntegers;
+pub struct Operators;
 
-impl ExprPlanner for CheckedIntegers {
+impl ExprPlanner for Operators {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let kind = match expr.op {
             BinaryOperator::StringConcat => return Ok(concatenated(expr, schema)),
@@ -39,21 +39,21 @@ impl ExprPlanner for CheckedIntegers {
             BinaryOperator::Multiply => Checked::Times,
             _ => return Ok(PlannerResult::Original(expr)),
         };
-        let ty = |side: &Expr| side.get_type(schema).ok();
+        let [Some(left), Some(right)] = types(&expr, schema) else { return Ok(PlannerResult::Original(expr)) };
         // a date and an interval are a timestamp: hours must not be lost
-        match (kind, ty(&expr.left), ty(&expr.right)) {
-            (Checked::Plus | Checked::Minus, Some(DataType::Date32), Some(DataType::Interval(_))) => {
-                let op = if matches!(kind, Checked::Plus) { Operator::Plus } else { Operator::Minus };
-                return Ok(PlannerResult::Planned(binary_expr(cast(expr.left, naive()), op, expr.right)));
+        match (kind, &left, &right) {
+            (Checked::Plus, DataType::Date32, DataType::Interval(_)) => {
+                return Ok(PlannerResult::Planned(cast(expr.left, naive()) + expr.right));
             }
-            (Checked::Plus, Some(DataType::Interval(_)), Some(DataType::Date32)) => {
-                let sum = binary_expr(cast(expr.right, naive()), Operator::Plus, expr.left);
-                return Ok(PlannerResult::Planned(sum));
+            (Checked::Minus, DataType::Date32, DataType::Interval(_)) => {
+                return Ok(PlannerResult::Planned(cast(expr.left, naive()) - expr.right));
+            }
+            (Checked::Plus, DataType::Interval(_), DataType::Date32) => {
+                return Ok(PlannerResult::Planned(cast(expr.right, naive()) + expr.left));
             }
             _ => {}
         }
-        let is_signed = |side: &Expr| side.get_type(schema).is_ok_and(|ty| ty.is_signed_integer());
-        if !is_signed(&expr.left) || !is_signed(&expr.right) {
+        if !left.is_signed_integer() || !right.is_signed_integer() {
             return Ok(PlannerResult::Original(expr));
         }
         static ALL: LazyLock<[Arc<ScalarUDF>; 3]> = LazyLock::new(|| {
@@ -64,23 +64,24 @@ impl ExprPlanner for CheckedIntegers {
     }
 }
 
+/// The types of both sides; what has none yet is for the engine to judge.
+fn types(expr: &RawBinaryExpr, schema: &DFSchema) -> [Option<DataType>; 2] {
+    [&expr.left, &expr.right].map(|side| side.get_type(schema).ok())
+}
+
 /// `a || b` as texts, unless they are lists.
 fn concatenated(expr: RawBinaryExpr, schema: &DFSchema) -> PlannerResult<RawBinaryExpr> {
-    let types = [&expr.left, &expr.right].map(|side| side.get_type(schema).ok());
-    let [Some(left), Some(right)] = types else { return PlannerResult::Original(expr) };
+    let [Some(left), Some(right)] = types(&expr, schema) else { return PlannerResult::Original(expr) };
     if left.is_list() || right.is_list() {
         return PlannerResult::Original(expr);
     }
-    let text = |side: Expr, ty: &DataType| match (super::to_text(ty), ty) {
-        (Some(function), _) => {
-            cast(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![side])), DataType::Utf8View)
-        }
-        (None, DataType::Utf8View) => side,
-        (None, _) => cast(side, DataType::Utf8View),
+    let text = |side: Expr, ty: DataType| match super::to_text(&ty) {
+        Some(function) => cast(function.call(vec![side]), DataType::Utf8View),
+        None if ty == DataType::Utf8View => side,
+        None => cast(side, DataType::Utf8View),
     };
-    let sides = vec![text(expr.left, &left), text(expr.right, &right)];
-    static CONCAT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(super::udf(super::texts::Concat::new())));
-    PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&CONCAT), sides)))
+    let sides = vec![text(expr.left, left), text(expr.right, right)];
+    PlannerResult::Planned(super::udf(super::texts::Concat::new()).call(sides))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

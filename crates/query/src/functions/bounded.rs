@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type, IntervalMonthDayNanoType, IntervalUnit};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType};
 use datafusion::common::exec_err;
 use datafusion::error::Result;
+use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 use datafusion::prelude::SessionContext;
 
 use super::is_text;
-use super::time::DAY;
+use super::texts::spans;
+use super::time::{DAY, naive};
 
 /// Bytes that one function may make of one batch.
 pub const MOST_BYTES: usize = 128 << 20;
@@ -22,7 +24,7 @@ pub const MOST_BYTES: usize = 128 << 20;
 /// How much a function may make, at most, of arguments of so many rows.
 type Size = fn(&[ColumnarValue], usize) -> Result<u128>;
 
-/// The engine's functions that are bounded, by their names.
+/// Functions that are bounded, by their names.
 const BOUNDED: [(&str, Size); 22] = [
     ("repeat", repeated),
     ("lpad", padded),
@@ -49,13 +51,14 @@ const BOUNDED: [(&str, Size); 22] = [
 ];
 
 /// Puts a bound on functions that are registered.
-pub fn bind(context: &SessionContext) {
-    for (name, size) in BOUNDED {
-        let inner = context.state().scalar_functions().get(name).cloned();
-        if let Some(inner) = inner {
-            context.register_udf(super::udf(Bounded { inner, size: Growth(size) }));
-        }
+///
+/// # Errors
+/// One of them is not.
+pub fn bind(context: &SessionContext) -> Result<()> {
+    for (at, (name, _)) in BOUNDED.iter().enumerate() {
+        context.register_udf(super::udf(Bounded { inner: context.udf(name)?, at }));
     }
+    Ok(())
 }
 
 /// Refuses what would be larger than the bound.
@@ -68,25 +71,11 @@ pub fn check(name: &str, bytes: u128) -> Result<()> {
     )
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Growth(Size);
-
-impl PartialEq for Growth {
-    fn eq(&self, _: &Self) -> bool {
-        true // the name tells
-    }
-}
-
-impl Eq for Growth {}
-
-impl std::hash::Hash for Growth {
-    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
-}
-
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
     inner: Arc<ScalarUDF>,
-    size: Growth,
+    /// Which of `BOUNDED` it is.
+    at: usize,
 }
 
 impl ScalarUDFImpl for Bounded {
@@ -115,7 +104,8 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        check(self.name(), (self.size.0)(&args.args, args.number_rows)?)?;
+        let (name, size) = BOUNDED[self.at];
+        check(name, size(&args.args, args.number_rows)?)?;
         self.inner.invoke_with_args(args)
     }
 }
@@ -231,18 +221,18 @@ fn series(args: &[ColumnarValue], rows: usize) -> Result<u128> {
         let array = arg.to_array(rows)?;
         Ok(Some(match array.data_type() {
             DataType::Interval(_) => {
-                let spans = cast(&array, &DataType::Interval(IntervalUnit::MonthDayNano))?;
-                let us = |span: datafusion::arrow::datatypes::IntervalMonthDayNano| {
+                let us = |span: IntervalMonthDayNano| {
                     let days = i128::from(span.months) * 28 + i128::from(span.days);
                     days * i128::from(DAY) + i128::from(span.nanoseconds / 1_000)
                 };
+                let spans = spans(&array)?;
                 spans.as_primitive::<IntervalMonthDayNanoType>().iter().map(|span| span.map_or(0, us)).collect()
             }
             ty => {
                 let us = if ty.is_integer() || ty.is_null() {
                     cast(&array, &DataType::Int64)?
                 } else {
-                    cast(&cast(&array, &super::time::naive())?, &DataType::Int64)?
+                    cast(&cast(&array, &naive())?, &DataType::Int64)?
                 };
                 us.as_primitive::<Int64Type>().iter().map(|n| i128::from(n.unwrap_or(0))).collect()
             }

@@ -178,7 +178,14 @@ impl ScalarUDFImpl for Read {
 /// The bytes of a text from a place on.
 struct Rest<'a>(&'a [u8]);
 
-impl Rest<'_> {
+impl<'a> Rest<'a> {
+    /// The next bytes of a kind, at most so many.
+    fn take(&mut self, most: usize, is: impl Fn(&u8) -> bool) -> &'a [u8] {
+        let (head, tail) = self.0.split_at(self.0.iter().take(most).take_while(|b| is(b)).count());
+        self.0 = tail;
+        head
+    }
+
     fn next_is(&self, is: impl Fn(u8) -> bool) -> bool {
         self.0.first().is_some_and(|b| is(*b))
     }
@@ -190,43 +197,34 @@ impl Rest<'_> {
     }
 
     fn skip_spaces(&mut self) {
-        while self.skip(|b| b.is_ascii_whitespace()) {}
+        self.take(usize::MAX, u8::is_ascii_whitespace);
     }
 
-    /// A number of at most so many digits, and how many it has; none without a digit or with one more.
-    fn number(&mut self, most: usize) -> Option<(i64, usize)> {
-        let digits = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
-        if digits == 0 || digits > most {
-            return None;
-        }
-        let value = self.0[..digits].iter().fold(0, |value, b| value * 10 + i64::from(b - b'0'));
-        self.0 = &self.0[digits..];
-        Some((value, digits))
+    /// A number of at most so many digits; none without a digit or with one more.
+    fn number(&mut self, most: usize) -> Option<i64> {
+        let digits = self.take(usize::MAX, u8::is_ascii_digit);
+        if digits.len() > most { None } else { value_of(digits) }
     }
 
     /// One digit or two; what follows is not looked at.
     fn two(&mut self) -> Option<i64> {
-        let digits = self.0.iter().take(2).take_while(|b| b.is_ascii_digit()).count();
-        let (head, tail) = self.0.split_at(digits);
-        let value = Rest(head).number(2)?.0;
-        self.0 = tail;
-        Some(value)
+        value_of(self.take(2, u8::is_ascii_digit))
     }
 
     fn word(&mut self) -> String {
-        let letters = self.0.iter().take_while(|b| b.is_ascii_alphabetic()).count();
-        let (head, tail) = self.0.split_at(letters);
-        self.0 = tail;
-        String::from_utf8_lossy(head).to_ascii_lowercase()
+        String::from_utf8_lossy(self.take(usize::MAX, u8::is_ascii_alphabetic)).to_ascii_lowercase()
     }
 
     /// Millionths behind a point; further digits have no place.
     fn millionths(&mut self) -> i64 {
-        let digits = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
-        let (head, tail) = self.0.split_at(digits);
-        self.0 = tail;
-        (0..6).fold(0, |us, i| us * 10 + head.get(i).map_or(0, |b| i64::from(b - b'0')))
+        let digits = self.take(usize::MAX, u8::is_ascii_digit);
+        (0..6).fold(0, |us, i| us * 10 + digits.get(i).map_or(0, |b| i64::from(b - b'0')))
     }
+}
+
+/// Of at most eighteen digits; none without one.
+fn value_of(digits: &[u8]) -> Option<i64> {
+    (!digits.is_empty()).then(|| digits.iter().fold(0, |value, b| value * 10 + i64::from(b - b'0')))
 }
 
 /// The sign and the digits before and behind the point; an exponent has moved it.
@@ -306,7 +304,7 @@ fn date_at(rest: &mut Rest) -> Option<i64> {
         rest.0 = &rest.0[5..];
         return Some(0);
     }
-    let year = rest.number(9)?.0;
+    let year = rest.number(9)?;
     let separator = *rest.0.first().filter(|b| matches!(b, b'-' | b'/' | b' ' | b'\\'))?;
     rest.0 = &rest.0[1..];
     let month = rest.two()?;
@@ -329,7 +327,12 @@ fn date(text: &str) -> Option<i32> {
 /// The microseconds of a time of day that a text begins with.
 fn time_at(rest: &mut Rest) -> Option<i64> {
     rest.skip_spaces();
-    let hour = rest.two()?;
+    let hours = rest.two()?;
+    time_of(hours, rest).filter(|us| *us <= DAY)
+}
+
+/// The microseconds of so many hours and of the minutes and seconds that follow, behind a colon.
+fn time_of(hours: i64, rest: &mut Rest) -> Option<i64> {
     if !rest.skip(|b| b == b':') {
         return None;
     }
@@ -341,8 +344,8 @@ fn time_at(rest: &mut Rest) -> Option<i64> {
             us = rest.millionths();
         }
     }
-    let all = ((hour * 60 + minute) * 60 + second) * SECOND + us;
-    (minute < 60 && second < 60 && all <= DAY).then_some(all)
+    let whole = hours.checked_mul(3_600)?.checked_add(minute * 60 + second)?.checked_mul(SECOND)?;
+    if minute < 60 && second < 60 { whole.checked_add(us) } else { None }
 }
 
 fn time(text: &str) -> Option<i64> {
@@ -457,7 +460,7 @@ pub fn interval(text: &str) -> Option<IntervalMonthDayNano> {
             break;
         }
         let sign: i64 = if rest.skip(|b| b == b'-') { -1 } else { 1 };
-        let (number, _) = rest.number(18)?;
+        let number = rest.number(18)?;
         if rest.next_is(|b| b == b':') {
             us = us.checked_add(sign.checked_mul(time_of(number, &mut rest)?)?)?;
             has_any = true;
@@ -500,21 +503,6 @@ pub fn interval(text: &str) -> Option<IntervalMonthDayNano> {
 pub fn negated(span: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
     let (months, days) = (span.months.checked_neg()?, span.days.checked_neg()?);
     Some(IntervalMonthDayNano::new(months, days, span.nanoseconds.checked_neg()?))
-}
-
-/// The microseconds of so many hours and what follows them.
-fn time_of(hours: i64, rest: &mut Rest) -> Option<i64> {
-    rest.skip(|b| b == b':');
-    let minute = rest.two()?;
-    let (mut second, mut us) = (0, 0);
-    if rest.skip(|b| b == b':') {
-        second = rest.two()?;
-        if rest.skip(|b| b == b'.') {
-            us = rest.millionths();
-        }
-    }
-    let whole = hours.checked_mul(3_600)?.checked_add(minute * 60 + second)?.checked_mul(SECOND)?;
-    if minute < 60 && second < 60 { whole.checked_add(us) } else { None }
 }
 
 #[cfg(test)]

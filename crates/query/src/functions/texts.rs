@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray, StringViewBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, StringArray, StringViewBuilder};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, DurationMicrosecondType, Float32Type, Float64Type, IntervalMonthDayNano,
@@ -15,7 +15,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 use super::bounded;
-use super::time::{DAY, SECOND};
+use super::time::{DAY, SECOND, naive};
 
 /// A value as text.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -125,7 +125,6 @@ fn is_null(values: &ArrayRef, row: usize) -> bool {
 }
 
 fn writer(values: &ArrayRef) -> Result<Writer> {
-    let micros = |values: &ArrayRef| cast(values, &DataType::Timestamp(TimeUnit::Microsecond, None));
     Ok(match values.data_type() {
         DataType::Float32 => {
             let values = values.as_primitive::<Float32Type>().clone();
@@ -140,26 +139,19 @@ fn writer(values: &ArrayRef) -> Result<Writer> {
         }
         DataType::Timestamp(_, zone) => {
             let zone = if zone.is_some() { "+00" } else { "" };
-            let values = micros(values)?.as_primitive::<TimestampMicrosecondType>().clone();
-            Box::new(move |text, row| match DateTime::from_timestamp_micros(values.value(row)) {
-                Some(at) => {
-                    *text += &format!("{}{zone}", time_text(at.naive_utc()));
-                    Ok(())
-                }
-                None => exec_err!("{} microseconds since 1970 lie beyond the years that have names", values.value(row)),
+            let values = cast(values, &naive())?.as_primitive::<TimestampMicrosecondType>().clone();
+            named(move |row| {
+                let us = values.value(row);
+                let text = DateTime::from_timestamp_micros(us).map(|at| time_text(at.naive_utc()) + zone);
+                text.ok_or_else(|| format!("{us} microseconds"))
             })
         }
         DataType::Date32 => {
             let values = values.as_primitive::<Date32Type>().clone();
-            Box::new(move |text, row| {
-                let days = chrono::Duration::days(values.value(row).into());
-                match NaiveDate::default().checked_add_signed(days) {
-                    Some(date) => {
-                        *text += &date_text(date);
-                        Ok(())
-                    }
-                    None => exec_err!("{} days since 1970 lie beyond the years that have names", values.value(row)),
-                }
+            named(move |row| {
+                let days = values.value(row);
+                let date = NaiveDate::default().checked_add_signed(chrono::Duration::days(days.into()));
+                date.map(date_text).ok_or_else(|| format!("{days} days"))
             })
         }
         DataType::Time32(_) | DataType::Time64(_) => {
@@ -175,10 +167,9 @@ fn writer(values: &ArrayRef) -> Result<Writer> {
             let values = cast(values, &DataType::Binary)?.as_binary::<i32>().clone();
             plain(move |row| bytes_text(values.value(row)))
         }
-        DataType::List(item) | DataType::FixedSizeList(item, _) => {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             list(cast(values, &DataType::List(Arc::clone(item)))?.as_list::<i32>())?
         }
-        DataType::LargeList(item) => list(cast(values, &DataType::List(Arc::clone(item)))?.as_list::<i32>())?,
         DataType::Struct(fields) => {
             let columns = values.as_struct().columns();
             let names = fields.iter().map(|f| quoted(f.name()));
@@ -227,7 +218,18 @@ fn plain(value: impl Fn(usize) -> String + 'static) -> Writer {
     })
 }
 
-fn list(lists: &datafusion::arrow::array::ListArray) -> Result<Writer> {
+/// What has a text only in years that have names; else how far it lies from 1970.
+fn named(value: impl Fn(usize) -> std::result::Result<String, String> + 'static) -> Writer {
+    Box::new(move |text, row| match value(row) {
+        Ok(value) => {
+            *text += &value;
+            Ok(())
+        }
+        Err(far) => exec_err!("{far} since 1970 lie beyond the years that have names"),
+    })
+}
+
+fn list(lists: &ListArray) -> Result<Writer> {
     let (offsets, item) = (lists.offsets().clone(), element(lists.values())?);
     Ok(Box::new(move |text, row| {
         *text += "[";
